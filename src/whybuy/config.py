@@ -73,10 +73,14 @@ class EventsConfig(_Table):
     constants: dict[str, str | int | float] = Field(default_factory=dict)
     """Contract column = one value for every row."""
     time: TimeKind = "auto"
-    """How times are written; ``auto`` decides row by row; ``order`` is a position without time."""
+    """How times are written; ``auto`` decides row by row; ``order`` is a position without time (the place in the
+    file where no column is mapped to ``ts``)."""
     join: JoinConfig | None = None
+    derive: dict[str, str] = Field(default_factory=dict)
+    """New source column = SQL expression over the columns of the source (and of the joined file); ``columns`` and
+    ``where`` may name it. Columns of CSV and JSON lines are text there, as everywhere in the mapping."""
     where: str | None = None
-    """A SQL condition on the source's own columns; rows outside it are not read."""
+    """A SQL condition on the source's own and derived columns; rows outside it are not read."""
 
     @model_validator(mode="after")
     def _known_columns(self) -> "EventsConfig":
@@ -94,6 +98,8 @@ class ItemsConfig(_Table):
 
     path: str
     columns: dict[str, str] = Field(default_factory=dict)
+    derive: dict[str, str] = Field(default_factory=dict)
+    """New source column = SQL expression over the columns of the file; ``columns`` may name it."""
 
     @model_validator(mode="after")
     def _known_columns(self) -> "ItemsConfig":

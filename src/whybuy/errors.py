@@ -17,13 +17,14 @@ Every message has three parts: what was found, what was needed, what to do.
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 
 class WhybuyError(ValueError):
     """A condition the user can mend; its text says what was found, what was needed and what to do."""
 
     @classmethod
-    def of(cls, *, found: str, needed: str, do: str) -> "WhybuyError":
+    def of(cls, *, found: str, needed: str, do: str) -> Self:
         """Return the error whose three-part text is built from these facts."""
         return cls(f"{_sentence(found)} {_sentence(needed)} {_sentence(do)}")
 

@@ -15,7 +15,7 @@ class Report(Protocol):
         """Say that ``done`` of ``total`` of ``task`` is finished."""
 
 
-def quiet(task: str, done: float, total: float, note: str = "") -> None:  # noqa: ARG001 - the protocol's names
+def quiet(task: str, done: float, total: float, note: str = "") -> None:
     """Report nothing."""
 
 

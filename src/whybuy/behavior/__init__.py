@@ -1,0 +1,1 @@
+"""The behavior model: a causal Transformer over events whose heads are the nuisance functions of every question."""

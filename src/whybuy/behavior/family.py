@@ -1,0 +1,109 @@
+"""The family of questions: which behaviors are treatments, which are outcomes, fixed before any effect is seen.
+
+By default every action of the config's lists, for ``*`` and for the commonest categories that the log has for it (items
+where the log has no categories). A behavior with too few events or users gets no column in the model and no estimate;
+it stays in the family and is answered with "cannot tell".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whybuy import columns as c
+from whybuy.config import CausalConfig
+from whybuy.events.behaviors import Behavior, Kind
+from whybuy.events.moments import BehaviorIndex
+from whybuy.events.sequences import Ints, SequenceStore, Vocabulary
+
+MIN_EVENTS = 50
+MIN_USERS = 20
+
+
+@dataclass(frozen=True)
+class Family:
+    """The questions of a log.
+
+    Attributes
+    ----------
+    treatments, outcomes : every behavior of the family
+    n_events, n_users : behavior -> how often, and by how many users
+    modeled : the behaviors with enough events and users to be modeled, in column order
+    """
+
+    treatments: tuple[Behavior, ...]
+    outcomes: tuple[Behavior, ...]
+    n_events: dict[Behavior, int]
+    n_users: dict[Behavior, int]
+    modeled: tuple[Behavior, ...]
+
+    @property
+    def pairs(self) -> list[tuple[Behavior, Behavior]]:
+        """Every (treatment, outcome) of the family."""
+        return [(b, a) for b in self.treatments for a in self.outcomes]
+
+
+def family_of(store: SequenceStore, config: CausalConfig) -> Family:
+    """Return the family of a log; one pass over its shards for the counts."""
+    vocabulary = store.vocabulary
+    targets = _targets(store, vocabulary, config.categories)
+    actions = list(dict.fromkeys([*config.treatments, *config.outcomes]))
+    candidates = [Behavior(action, kind, name) for action in actions for kind, name in targets]
+    counted = _support(store, BehaviorIndex.of(tuple(candidates), vocabulary))
+    present = [b for b in candidates if counted[b][0] > 0]
+    return Family(
+        treatments=tuple(b for b in present if b.action in config.treatments),
+        outcomes=tuple(b for b in present if b.action in config.outcomes),
+        n_events={b: counted[b][0] for b in present},
+        n_users={b: counted[b][1] for b in present},
+        modeled=tuple(b for b in present if counted[b][0] >= MIN_EVENTS and counted[b][1] >= MIN_USERS),
+    )
+
+
+def _targets(store: SequenceStore, vocabulary: Vocabulary, limit: int) -> list[tuple[Kind, str]]:
+    """Return ``any`` and the commonest categories with their ancestors, or items where there are no categories."""
+    any_target: list[tuple[Kind, str]] = [("any", "")]
+    if vocabulary.categories:
+        counts = _code_counts(store, "category", len(vocabulary.categories))
+        totals: dict[str, int] = {}
+        for path, n in zip(vocabulary.categories, counts.tolist(), strict=True):
+            for ancestor in _ancestors(path):
+                totals[ancestor] = totals.get(ancestor, 0) + n
+        best = sorted(totals, key=lambda path: (-totals[path], path))[:limit]
+        return any_target + [("category", path) for path in best]
+    counts = _code_counts(store, "item", len(vocabulary.items))
+    best_items = np.argsort(-counts, kind="stable")[:limit]
+    return any_target + [("item", str(vocabulary.items[i])) for i in best_items if counts[i] > 0]
+
+
+def _ancestors(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _code_counts(store: SequenceStore, field: str, n: int) -> Ints:
+    total = np.zeros(n, np.int64)
+    for sequences in store:
+        codes = np.asarray(getattr(sequences, field))
+        total += np.bincount(codes[codes >= 0], minlength=n)[:n]
+    return total
+
+
+def _support(store: SequenceStore, index: BehaviorIndex) -> dict[Behavior, tuple[int, int]]:
+    """Return how many events and users every behavior has, block by block of users."""
+    events = np.zeros(len(index.behaviors), np.int64)
+    users = np.zeros(len(index.behaviors), np.int64)
+    for sequences in store:
+        for block in sequences.blocks(65_536):
+            hits = index.hits(block)
+            per_user = np.add.reduceat(hits, np.asarray(block.offsets[:-1]), axis=0, dtype=np.int64)
+            events += per_user.sum(axis=0)
+            users += (per_user > 0).sum(axis=0)
+    return {b: (int(e), int(u)) for b, e, u in zip(index.behaviors, events, users, strict=True)}
+
+
+def action_codes(store: SequenceStore) -> tuple[int, ...]:
+    """Return the codes of the actions that the log has."""
+    total = np.zeros(len(c.ACTIONS), np.int64)
+    for sequences in store:
+        total += np.bincount(sequences.action, minlength=len(c.ACTIONS))
+    return tuple(np.flatnonzero(total).tolist())

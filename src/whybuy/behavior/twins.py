@@ -1,0 +1,238 @@
+"""The twin models of a log: trained, saved, opened, and asked for the heads of every trial.
+
+Twin k judges the users of fold k and was trained on the others. Asking a twin about a user it was trained on is an
+error, not a number.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from whybuy.behavior.family import Family, family_of
+from whybuy.behavior.folds import N_TWINS, folds_of_users
+from whybuy.behavior.rows import TokenCodes
+from whybuy.behavior.targets import Heads
+from whybuy.behavior.train import (
+    TrainingPlan,
+    TrainingSet,
+    iterate_heads,
+    losses_to_json,
+    model_shape,
+    split_users,
+    train_twin,
+)
+from whybuy.behavior.transformer import BehaviorTransformer, ModelShape
+from whybuy.config import Config, duration_ms
+from whybuy.errors import ModelError
+from whybuy.events.behaviors import parse_behavior
+from whybuy.events.log import EventLog
+from whybuy.events.moments import BehaviorIndex
+from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, concatenate
+from whybuy.progress import Report, quiet
+
+_EVENT_PASSES = 2_400_000
+"""Events seen in training, all passes together: what a default run affords on 2 cores."""
+
+
+@dataclass(frozen=True)
+class TwinModels:
+    """Both twins and what is needed to ask them.
+
+    Attributes
+    ----------
+    models : twin k judges the users of fold k
+    heads : what the outputs are
+    codes : embedding rows of items and categories
+    """
+
+    models: tuple[BehaviorTransformer, ...]
+    heads: Heads
+    codes: TokenCodes
+
+    @classmethod
+    def open(cls, folder: Path, store: SequenceStore) -> "TwinModels":
+        """Read what :func:`train_twins` saved.
+
+        Raises
+        ------
+        ModelError
+            A checkpoint is missing, corrupt, or was trained on another log.
+        """
+        card = _read_card(folder)
+        if card["n_items"] != len(store.vocabulary.items):
+            raise ModelError.of(
+                found=f"The model in {folder} was trained on a log of {card['n_items']} items; this one has "
+                f"{len(store.vocabulary.items)}",
+                needed="a model of this log",
+                do="Run `whybuy train`",
+            )
+        heads, codes = _heads_of(card, store), _codes_of(store, card)
+        shape = ModelShape(**{**card["shape"], "attribute_levels": tuple(card["shape"]["attribute_levels"])})
+        models = tuple(_load(folder / f"twin-{k}.safetensors", shape) for k in range(N_TWINS))
+        return cls(models, heads, codes)
+
+    def judge(self, sequences: Sequences, *, keep: Bools | None = None) -> tuple[Ints, npt.NDArray[np.float32]]:
+        """Return the moments of the users ``keep`` and their (n, n_behaviors + 2 n_outcomes) nuisance logits.
+
+        Every user is judged by the twin that was not trained on it.
+        """
+        data = TrainingSet.of(sequences, self.heads, self.codes)
+        twin = folds_of_users(sequences.user_ids).twin
+        found: list[tuple[Ints, npt.NDArray[np.float32]]] = []
+        for k, model in enumerate(self.models):
+            users = twin == k if keep is None else (twin == k) & keep
+            found.extend((moment, logits) for moment, logits, _ in iterate_heads(model, data, users))
+        if not found:
+            n_outputs = self.heads.n_behaviors + 2 * self.heads.n_outcomes
+            return np.empty(0, np.int64), np.empty((0, n_outputs), np.float32)
+        moments = np.concatenate([moment for moment, _ in found])
+        order = np.argsort(moments)
+        return moments[order], np.concatenate([logits for _, logits in found])[order]
+
+
+def train_twins(
+    store: SequenceStore, log: EventLog, config: Config, folder: Path, *, report: Report = quiet
+) -> TwinModels:
+    """Train both twins on the log, save them and their losses in ``folder``."""
+    family = family_of(store, config.causal)
+    index = BehaviorIndex.of(family.modeled, store.vocabulary)
+    heads = Heads(
+        index=index,
+        outcomes=tuple(i for i, b in enumerate(family.modeled) if b in family.outcomes),
+        horizons_ms=tuple(duration_ms(h) for h in config.horizons),
+        end_ms=log.quality.end_ms,
+    )
+    sample, share = _training_sample(store, log, config)
+    plan = _plan(sample.n_events, config)
+    item_events = log.items()["n_events"].to_numpy(np.int64)
+    codes = TokenCodes.of(store.vocabulary, item_events)
+    shape = model_shape(heads, codes, plan)
+    data = TrainingSet.of(sample, heads, codes)
+    folds = folds_of_users(sample.user_ids)
+    losses = []
+    models = []
+    for k in range(N_TWINS):
+        model, history = train_twin(
+            data,
+            shape,
+            plan,
+            users=split_users(folds.position, folds.twin != k),
+            report=report,
+            task=f"twin {k + 1}",
+        )
+        save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
+        models.append(model)
+        losses.append(losses_to_json(history))
+    _write_card(folder, family, heads, shape, n_items=len(item_events), n_own=int((item_events >= 5).sum()))
+    training: dict[str, Any] = {
+        "twins": losses,
+        "plan": asdict(plan),
+        "parameters": sum(p.numel() for p in models[0].parameters()),
+        "n_events": sample.n_events,
+        "n_users": sample.n_users,
+        "share_of_users": share,
+        "n_behaviors": heads.n_behaviors,
+        "n_outcomes": heads.n_outcomes,
+    }
+    (folder / "training.json").write_text(json.dumps(training, indent=1), encoding="utf-8")
+    return TwinModels(tuple(models), heads, codes)
+
+
+def family_in(folder: Path) -> Family:
+    """Return the family of questions that the model in ``folder`` was trained for."""
+    card = _read_card(folder)
+    return Family(
+        treatments=tuple(parse_behavior(b) for b in card["treatments"]),
+        outcomes=tuple(parse_behavior(b) for b in card["family_outcomes"]),
+        n_events={parse_behavior(b): n for b, n in card["n_events"].items()},
+        n_users={parse_behavior(b): n for b, n in card["n_users"].items()},
+        modeled=tuple(parse_behavior(b) for b in card["behaviors"]),
+    )
+
+
+def _training_sample(store: SequenceStore, log: EventLog, config: Config) -> tuple[Sequences, float]:
+    """Return the users trained on: all, or those whose hash lies below the share that ``max_events`` allows."""
+    n_events = max(1, log.quality.rows_kept)
+    share = min(1.0, config.behavior.max_events / n_events)
+    if share == 1.0:
+        return concatenate(list(store)), share
+    parts = [s.users(folds_of_users(s.user_ids).position < share) for s in store]
+    return concatenate(parts), share
+
+
+def _plan(n_events: int, config: Config) -> TrainingPlan:
+    """Choose size and passes from the log: about ``_EVENT_PASSES`` events are seen in all."""
+    tiny = config.behavior.size == "tiny"
+    epochs = config.behavior.epochs or int(np.clip(_EVENT_PASSES // max(n_events, 1), 2, 10))
+    if config.behavior.size == "small":
+        return TrainingPlan(width=128, depth=3, epochs=epochs, seed=config.seed, learning_rate=2e-3)
+    return TrainingPlan(width=48 if tiny else 64, epochs=epochs, seed=config.seed)
+
+
+def _codes_of(store: SequenceStore, card: Mapping[str, Any]) -> TokenCodes:
+    # Only how many items have 5 events matters; the items themselves are coded commonest first.
+    item_events = np.where(np.arange(len(store.vocabulary.items)) < card["n_own"], 5, 0)
+    return TokenCodes.of(store.vocabulary, item_events)
+
+
+def _heads_of(card: Mapping[str, Any], store: SequenceStore) -> Heads:
+    behaviors = tuple(parse_behavior(text) for text in card["behaviors"])
+    return Heads(
+        index=BehaviorIndex.of(behaviors, store.vocabulary),
+        outcomes=tuple(card["outcomes"]),
+        horizons_ms=tuple(card["horizons_ms"]),
+        end_ms=card["end_ms"],
+    )
+
+
+def _write_card(folder: Path, family: Family, heads: Heads, shape: ModelShape, **sizes: int) -> None:
+    card = {
+        "behaviors": [str(b) for b in family.modeled],
+        "outcomes": list(heads.outcomes),
+        "treatments": [str(b) for b in family.treatments],
+        "family_outcomes": [str(b) for b in family.outcomes],
+        "n_events": {str(b): n for b, n in family.n_events.items()},
+        "n_users": {str(b): n for b, n in family.n_users.items()},
+        "horizons_ms": list(heads.horizons_ms),
+        "end_ms": heads.end_ms,
+        "shape": asdict(shape),
+        **sizes,
+    }
+    (folder / "model.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError.of(
+            found=f"{path} cannot be read ({error})", needed="a trained model", do="Run `whybuy train`"
+        ) from error
+    return card
+
+
+def _load(path: Path, shape: ModelShape) -> BehaviorTransformer:
+    model = BehaviorTransformer(shape)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError.of(
+            found=f"{path} is no checkpoint of this model ({str(error).splitlines()[0]})",
+            needed="the weights that `whybuy train` wrote",
+            do="Run `whybuy train`",
+        ) from error
+    return model.eval()
+
+
+def set_threads(n: int) -> None:
+    """Fix the number of threads of the model, so that a rerun gives the same numbers."""
+    torch.set_num_threads(n)

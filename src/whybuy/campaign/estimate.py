@@ -1,0 +1,129 @@
+"""From outcomes of two groups of people to estimates: plain arrays in, :class:`Estimate` out.
+
+Randomized: the difference of proportions, and the same sharpened by what people did before (fully interacted regression).
+Otherwise: the overlap-weighted effect by residual on residual (with errors by user, since one person can be a control before
+being sent it), and the effect on the people sent it by augmented inverse probability weights.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from whybuy.campaign.history import Bools, Floats
+from whybuy.campaign.nuisance import Nuisances
+from whybuy.causal.checks import PairData
+from whybuy.causal.effects import Estimate
+from whybuy.causal.residuals import plain_pair_sums
+
+Float64 = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MAX_E = 0.99
+SHARE_BELOW_MAX_E = 0.95
+_ROWS_PER_COVARIATE = 10
+
+
+def difference(treated: Bools, outcome: Bools, *, estimand: str = "ate") -> Estimate:
+    """Return the difference of two proportions, variances not pooled.
+
+    The interval is Wald's: p1 - p0 plus or minus 1.96 sqrt(p1 (1 - p1) / n1 + p0 (1 - p0) / n0). It is asked only where
+    both arms have at least 20 people with the outcome, where Wald's interval holds its level.
+    """
+    shares, variances = [], []
+    for arm in (treated, ~treated):
+        n = int(arm.sum())
+        if n == 0:
+            return Estimate(estimand=estimand)
+        share = float(outcome[arm].mean())
+        shares.append(share)
+        variances.append(share * (1 - share) / n)
+    return Estimate.of(estimand, shares[0] - shares[1], math.sqrt(sum(variances)))
+
+
+def regression_adjusted(treated: Bools, outcome: Bools, Z: Floats) -> Estimate:
+    """Return the difference of arm-wise regressions at the common mean of pre-period covariates.
+
+    Not computed with fewer than 10 people per covariate in an arm.
+
+    Source: Lin, Agnostic notes on regression adjustments (Annals of Applied Statistics, 2013), with
+    leverage-corrected (HC2) errors; the last term is for a sample of people rather than a fixed list of them (Negi and
+    Wooldridge, Econometric Reviews, 2021).
+    """
+    estimand = "ate_regression_adjusted"
+    if Z.shape[1] == 0 or min(treated.sum(), (~treated).sum()) < _ROWS_PER_COVARIATE * Z.shape[1]:
+        return Estimate(estimand=estimand)
+    centered = Z.astype(float) - Z.mean(axis=0, dtype=float)
+    ones = np.ones((len(Z), 1))
+    fits = [_ols(np.hstack([ones, centered])[arm], outcome[arm].astype(float)) for arm in (treated, ~treated)]
+    slope = fits[0][0][1:] - fits[1][0][1:]
+    sampling = float(slope @ np.cov(centered, rowvar=False).reshape(len(slope), len(slope)) @ slope) / len(Z)
+    variance = fits[0][1] + fits[1][1] + sampling
+    return Estimate.of(estimand, float(fits[0][0][0] - fits[1][0][0]), math.sqrt(variance))
+
+
+def _ols(A: Float64, y: Float64) -> tuple[Float64, float]:
+    """Return coefficients and the HC2 variance of the intercept."""
+    inverse = np.linalg.pinv(A.T @ A, hermitian=True)
+    beta = inverse @ (A.T @ y)
+    leverage = np.einsum("ij,jk,ik->i", A, inverse, A)
+    weight = (A @ inverse[0]) ** 2
+    residual = (y - A @ beta) ** 2 / np.maximum(1 - leverage, 1e-6)
+    return beta, float((weight * residual).sum())
+
+
+def overlap_weighted(data: PairData) -> tuple[Estimate, float]:
+    """Return the ATO and the effective number of users behind it."""
+    if len(data.T) == 0:
+        return Estimate(estimand="ato"), 0.0
+    sums = plain_pair_sums(data.RT[:, None], data.RY[:, None], data.user)
+    if not sums.D[0, 0] > 0:
+        return Estimate(estimand="ato"), 0.0
+    estimate = Estimate.of("ato", float(sums.estimate[0, 0]), float(sums.std_error[0, 0]))
+    return estimate, float(sums.effective_users[0, 0])
+
+
+def effect_on_the_treated(data: PairData, nuisances: Nuisances) -> Estimate:
+    """Return the ATT by augmented inverse probability weighting, clustered by user.
+
+    Refused where fewer than 95% of the people have a propensity of at most .99: their controls would weigh over 99 people
+    each. The few beyond weigh as much as .99 allows.
+
+    Source: Chernozhukov et al., Double/debiased machine learning (Econometrics Journal, 2018), the score of the ATTE.
+    """
+    if (nuisances.e <= MAX_E).mean() < SHARE_BELOW_MAX_E:
+        return Estimate(estimand="att")
+    e = np.minimum(nuisances.e, MAX_E)
+    residual = data.Y - nuisances.m_control
+    n_treated = data.T.sum()
+    part = (data.T - (1 - data.T) * e / (1 - e)) * residual
+    estimate = float(part.sum() / n_treated)
+    by_user = np.bincount(data.user, part - data.T * estimate)
+    correction = len(by_user) / (len(by_user) - 1)
+    return Estimate.of("att", estimate, math.sqrt(correction * float((by_user**2).sum())) / float(n_treated))
+
+
+def within(data: PairData, rows: Bools) -> PairData:
+    """Return the part of ``data`` with ``rows``, users renumbered."""
+    _, user = np.unique(data.user[rows], return_inverse=True)
+    return PairData(data.T[rows], data.Y[rows], data.e[rows], data.m[rows], user.astype(np.int64))
+
+
+def holm(p_values: list[float | None]) -> list[float | None]:
+    """Return Holm-adjusted p-values; None stays None and is not in the family.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure (Scandinavian Journal of Statistics, 1979).
+    """
+    known = [(p, i) for i, p in enumerate(p_values) if p is not None]
+    adjusted: list[float | None] = [None] * len(p_values)
+    for i, value in _step_down(sorted(known)):
+        adjusted[i] = value
+    return adjusted
+
+
+def _step_down(ordered: list[tuple[float, int]]) -> Iterator[tuple[int, float]]:
+    highest = 0.0
+    for rank, (p, i) in enumerate(ordered):
+        highest = max(highest, min(1.0, p * (len(ordered) - rank)))
+        yield i, highest

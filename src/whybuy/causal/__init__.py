@@ -1,0 +1,1 @@
+"""From the trained model to causal answers: trials, nuisance, scan, confirmation, checks, verdict."""

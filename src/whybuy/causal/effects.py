@@ -1,0 +1,206 @@
+"""The answer to one question, with everything needed to judge it; its JSON is the contract's."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Verdict = Literal["strong", "suggestive", "none", "cannot_tell"]
+Method = Literal["scan", "confirmed"]
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naive:
+    """What co-occurrence says, per decision: probabilities, Bayes' reversal, lift and difference; None if undefined."""
+
+    p_outcome: float | None
+    p_treatment: float | None
+    p_joint: float | None
+    p_outcome_given_treatment: float | None
+    p_treatment_given_outcome: float | None
+    lift: float | None
+    difference: float | None
+
+    @classmethod
+    def of_counts(cls, *, n: int, treated: int, outcome: int, joint: int) -> "Naive":
+        """Return the naive evidence of a two by two table of decisions.
+
+        P(B|A) is Bayes' P(A|B) P(B) / P(A); the difference is P(A|B) - P(A|not B).
+        """
+
+        def ratio(top: float, bottom: float) -> float | None:
+            return top / bottom if bottom > 0 else None
+
+        p_a, p_b, p_ab = ratio(outcome, n), ratio(treated, n), ratio(joint, n)
+        given = ratio(joint, treated)
+        control = ratio(outcome - joint, n - treated)
+        reverse = given * p_b / p_a if given is not None and p_a and p_b is not None else None
+        return cls(
+            p_outcome=p_a,
+            p_treatment=p_b,
+            p_joint=p_ab,
+            p_outcome_given_treatment=given,
+            p_treatment_given_outcome=reverse,
+            lift=given / p_a if given is not None and p_a else None,
+            difference=given - control if given is not None and control is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One number with its 95% interval: outcomes per decision over the horizon; None where it cannot be computed.
+
+    ``selected_low`` and ``selected_high`` hold the interval adjusted for having been picked among many (FCR).
+    """
+
+    estimand: str
+    estimate: float | None = None
+    std_error: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    selected_low: float | None = None
+    selected_high: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    q_value_by: float | None = None
+
+    @classmethod
+    def of(cls, estimand: str, estimate: float, std_error: float) -> "Estimate":
+        """Return the normal-theory estimate; not computed where either number is not finite."""
+        if not (math.isfinite(estimate) and math.isfinite(std_error) and std_error > 0):
+            return cls(estimand=estimand)
+        return cls(
+            estimand=estimand,
+            estimate=estimate,
+            std_error=std_error,
+            ci_low=estimate - Z95 * std_error,
+            ci_high=estimate + Z95 * std_error,
+            p_value=math.erfc(abs(estimate / std_error) / math.sqrt(2)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's fields; ``q_value_by`` (Benjamini-Yekutieli) stands beside ``q_value``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """The effect of one behavior on one outcome.
+
+    Attributes
+    ----------
+    treatment, outcome : behaviors in canonical form
+    horizon : how long after the decision the outcome counts, for example "7d"
+    n_trials, n_treated, n_users : decisions, treated ones, users with at least one
+    method : "scan" (linear nuisance) or "confirmed" (flexible nuisance)
+    also : other estimands of the same question
+    reasons : plain words
+    """
+
+    treatment: str
+    outcome: str
+    horizon: str
+    design: str
+    n_trials: int
+    n_treated: int
+    n_users: int
+    method: Method
+    naive: Naive
+    effect: Estimate
+    also: tuple[Estimate, ...] = ()
+    verdict: Verdict = "cannot_tell"
+    reasons: tuple[str, ...] = ()
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    funnel: bool = False
+    meaning: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON object."""
+        out = asdict(self)
+        out["also"] = [e.to_json() for e in self.also]
+        out["reasons"] = list(self.reasons)
+        return out
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Effect":
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            **{
+                **raw,
+                "naive": Naive(**raw["naive"]),
+                "effect": Estimate(**raw["effect"]),
+                "also": tuple(Estimate(**e) for e in raw["also"]),
+                "reasons": tuple(raw["reasons"]),
+            }
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row of numbers."""
+        return effects_frame([self])
+
+    def summary(self) -> str:
+        """Return one sentence a marketer can repeat."""
+        e = self.effect
+        if e.estimate is None:
+            return f"{self.treatment} -> {self.outcome}: cannot tell. {' '.join(self.reasons)}"
+        naive = "" if self.naive.difference is None else f" (co-occurrence says {100 * self.naive.difference:+.1f})"
+        return (
+            f"{self.treatment} now instead of the usual alternatives changes {self.outcome} within {self.horizon} by "
+            f"{100 * e.estimate:+.1f} in 100 decisions [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"
+            f"{naive}: {self.verdict.replace('_', ' ')}."
+        )
+
+    def plot(self) -> "Figure":
+        """Return a Plotly figure: the naive difference beside the adjusted estimate with its interval."""
+        import plotly.graph_objects as go
+
+        e = self.effect
+        figure = go.Figure()
+        if self.naive.difference is not None:
+            figure.add_scatter(x=[self.naive.difference], y=["naive"], mode="markers", name="naive")
+        if e.estimate is not None and e.ci_low is not None and e.ci_high is not None:
+            bars = {"array": [e.ci_high - e.estimate], "arrayminus": [e.estimate - e.ci_low]}
+            figure.add_scatter(x=[e.estimate], y=["adjusted"], error_x=bars, mode="markers", name="adjusted")
+        figure.add_vline(x=0, line_width=1)
+        figure.update_layout(
+            title=f"{self.treatment} → {self.outcome} ({self.verdict})",
+            xaxis_title=f"difference in P({self.outcome} within {self.horizon})",
+        )
+        return figure
+
+
+def effects_frame(effects: list[Effect]) -> pd.DataFrame:
+    """Return one row per effect: names and numbers, nothing worded."""
+    rows = [
+        {
+            "treatment": e.treatment,
+            "outcome": e.outcome,
+            "horizon": e.horizon,
+            "method": e.method,
+            "n_trials": e.n_trials,
+            "n_treated": e.n_treated,
+            "n_users": e.n_users,
+            "naive": e.naive.difference,
+            "estimate": e.effect.estimate,
+            "std_error": e.effect.std_error,
+            "ci_low": e.effect.ci_low,
+            "ci_high": e.effect.ci_high,
+            "selected_low": e.effect.selected_low,
+            "selected_high": e.effect.selected_high,
+            "q_value": e.effect.q_value,
+            "verdict": e.verdict,
+            "funnel": e.funnel,
+        }
+        for e in effects
+    ]
+    return pd.DataFrame(rows)
+
+
+def with_reasons(effect: Effect, verdict: Verdict, reasons: list[str]) -> Effect:
+    """Return the effect with its verdict and reasons."""
+    return replace(effect, verdict=verdict, reasons=tuple(reasons))

@@ -1,0 +1,186 @@
+"""One explicit question, answered now: any behavior of the grammar, any horizon, any subset of users.
+
+Refuses with a reason what cannot be asked; what can be asked but not told is an answer with ``cannot_tell``.
+"""
+
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from whybuy.behavior.folds import N_TWINS
+from whybuy.causal.checks import PairData
+from whybuy.causal.confirm import (
+    PairJudge,
+    TrialTable,
+    fit_nuisance,
+    gather,
+    pair_data,
+    restricted,
+)
+from whybuy.causal.effects import Effect
+from whybuy.causal.learners import BoostingPlan, CrossFitter, nested_peers
+from whybuy.causal.residuals import Float64
+from whybuy.causal.scan import N_SUBFOLDS
+from whybuy.causal.study import Study
+from whybuy.errors import BehaviorError, QuestionError, nearest
+from whybuy.events.behaviors import Behavior, contains, parse_behavior
+from whybuy.events.log import EventLog
+from whybuy.events.sequences import Bools, SequenceStore, matches, matches_in_shard
+from whybuy.progress import Report, quiet
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes
+    ----------
+    reference : compare with this behavior alone instead of the usual alternatives
+    where : a SQL condition on the users table
+    """
+
+    treatment: Behavior
+    outcome: Behavior
+    horizon: str
+    design: str = "step"
+    reference: Behavior | None = None
+    where: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        treatment: str,
+        outcome: str,
+        *,
+        horizon: str,
+        design: str | None = None,
+        reference: str | None = None,
+        where: str | None = None,
+    ) -> "Question":
+        """Read a question from text.
+
+        Raises
+        ------
+        QuestionError
+            The design is not available, or treatment and reference are the same.
+        """
+        if (design or "step") != "step":
+            raise QuestionError.of(
+                found=f"--design {design}",
+                needed="a design that is available: step",
+                do="Ask with --design step",
+            )
+        alternative = parse_behavior(reference) if reference else None
+        question = cls(parse_behavior(treatment), parse_behavior(outcome), horizon, "step", alternative, where)
+        if question.reference == question.treatment:
+            raise QuestionError.of(
+                found=f"--reference is the treatment itself ({question.treatment})",
+                needed="another behavior to compare with",
+                do="Name another --reference or leave it out",
+            )
+        return question
+
+
+def answer(question: Question, study: Study, *, report: Report = quiet) -> Effect:
+    """Return the confirmed effect of one question.
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log.
+    """
+    config, log = study.config, study.log
+    require_possible(question, study)
+    asked = [b for b in (question.treatment, question.outcome, question.reference) if b is not None]
+    twins = study.twins()
+    known = [b for b in asked if b in twins.heads.index.behaviors]
+    if question.outcome not in [twins.heads.index.behaviors[i] for i in twins.heads.outcomes]:
+        known = [b for b in known if b != question.outcome]
+    source = replace(
+        study.trials(twins, question.horizon),
+        extra=tuple(b for b in dict.fromkeys(asked) if b not in known),
+        position_below=min(1.0, config.causal.max_trials / max(1, log.quality.n_moments)),
+        users=_users_where(question.where, log),
+    )
+    table = gather(source, asked, [question.outcome], report=report)
+    pair = (question.treatment, question.outcome)
+    judge = PairJudge(table, question.horizon, config)
+    if question.reference is None:
+        nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)
+        return judge(pair, *pair_data(table, nuisance, pair))
+    effect = judge(pair, *_against_reference(table, question, config.seed))
+    instead = f"{question.treatment} now instead of {question.reference}, everything after as it goes"
+    return replace(effect, meaning=instead)
+
+
+def require_possible(question: Question, study: Study) -> None:
+    """Raise QuestionError or BehaviorError where the question cannot be asked of the log."""
+    if not study.log.quality.has_times:
+        raise QuestionError.of(
+            found="The log has an order of events but no times",
+            needed="times, since an effect is counted within a horizon",
+            do="Map a time column in whybuy.toml",
+        )
+    study.protocol(question.horizon).require_possible()
+    for behavior in (question.treatment, question.outcome, question.reference):
+        if behavior is not None:
+            _require_in_log(behavior, study.store, study.log)
+    b, a = question.treatment, question.outcome
+    if b != a and contains(a, b):
+        raise QuestionError.of(
+            found=f"Every {b} is itself a {a}",
+            needed="a treatment that can happen without being the outcome (or exactly the outcome: a further one)",
+            do=f"Ask for {b} on {b}, or for another outcome",
+        )
+
+
+def _against_reference(table: TrialTable, question: Question, seed: int) -> tuple[Bools, PairData]:
+    """Return mask and data of the decisions that are the treatment or the reference alone, nuisances fitted on them."""
+    T, R = table.is_behavior[question.treatment], table.is_behavior[question.reference]  # type: ignore[index]
+    own, Y = table.is_behavior[question.outcome], table.outcome[question.outcome]
+    keep = ((T > 0) != (R > 0)) & ((own == 0) | (question.treatment == question.outcome))
+    fitter = CrossFitter(table.X, table.fold, nested_peers(N_TWINS, N_SUBFOLDS), BoostingPlan(seed=seed))
+    e: Float64 = fitter.predict(T, start=None, use=keep)
+    m: Float64 = fitter.predict(Y, start=table.start_m.get(question.outcome), use=keep)
+    return keep, restricted(table, keep, T.astype(float), Y.astype(float), e, m)
+
+
+def _require_in_log(behavior: Behavior, store: SequenceStore, log: EventLog) -> None:
+    for sequences, shard in zip(store, log.shards, strict=True):
+        if behavior.kind in ("query", "campaign"):
+            if matches_in_shard(behavior, shard).any():
+                return
+        elif matches(behavior, sequences, store.vocabulary).any():
+            return
+    known: list[str] = {
+        "category": store.vocabulary.categories,
+        "item": [str(i) for i in store.vocabulary.items[:20_000]],
+        "brand": sorted({str(b) for b in store.vocabulary.item_brand}),
+        "campaign": log.quality.campaigns,
+    }.get(behavior.kind, [])
+    near = nearest(behavior.target, known) if behavior.target not in known else None
+    actions = ", ".join(f"{a} ({n})" for a, n in log.quality.actions.items())
+    raise BehaviorError.of(
+        found=f"{behavior} never happens in this log, which has the actions {actions}",
+        needed="a behavior that the log holds",
+        do=f"Did you mean {replace(behavior, target=near)}?" if near else "Run `whybuy effects --all` to see them",
+    )
+
+
+def _users_where(where: str | None, log: EventLog) -> frozenset[str] | None:
+    if where is None:
+        return None
+    users = log.users()
+    try:
+        found = duckdb.query_df(users, "users", f"SELECT user_id FROM users WHERE {where}").fetchall()
+    except duckdb.Error as error:
+        raise QuestionError.of(
+            found=f"--where {where!r} is no condition on the users table ({str(error).splitlines()[0]})",
+            needed=f"a SQL condition on {', '.join(users.columns)}",
+            do="Correct it, for example --where \"segment = 'new'\"",
+        ) from error
+    if not found:
+        raise QuestionError.of(
+            found=f"--where {where!r} matches no user", needed="at least 30 users", do="Widen the condition"
+        )
+    return frozenset(row[0] for row in found)

@@ -1,0 +1,382 @@
+"""The scan: every behavior on every outcome at once.
+
+Two passes over the trials. The first sums Gram matrices per fold of users; ridge regressions on windowed counts and the
+model's heads give every propensity e_b and every expectation m_a, B + A fits for B x A questions. The second forms the
+residuals and sums them per user (``residuals.py``). The whole family of q-values is fixed beforehand: every scanned
+pair that could be computed is in it, whatever it shows.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import entr
+
+from whybuy.behavior.family import MIN_EVENTS, MIN_USERS, Family
+from whybuy.behavior.twins import TwinModels, family_in
+from whybuy.causal.effects import Effect, Estimate, Naive
+from whybuy.causal.residuals import (
+    Float64,
+    Ints,
+    MaskedTrials,
+    PairCounts,
+    PairSums,
+    masked_pair_sums,
+    plain_pair_sums,
+)
+from whybuy.causal.ridge import FoldSums, RidgeFits, fit_folds, with_intercept
+from whybuy.causal.study import Study
+from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
+from whybuy.causal.verdict import Grounds, judge_scan, q_values, refused
+from whybuy.config import Config, duration_ms
+from whybuy.events.behaviors import Behavior, contains, is_funnel
+from whybuy.progress import Report, quiet
+
+N_SUBFOLDS = 3
+PENALTY = 10.0
+_CLIP = 1e-4
+
+
+@dataclass(frozen=True)
+class ScanSums:
+    """Everything the second pass adds up; log-losses are (2 kinds of nuisance, with and without the model)."""
+
+    pairs: PairSums
+    counts: PairCounts
+    diagonal: PairSums
+    diagonal_counts: PairCounts
+    losses: dict[str, Float64]
+    range_e: tuple[Float64, Float64]
+    n: int
+
+
+def scan_log(study: Study, folder: Path, *, report: Report = quiet) -> list[Effect]:
+    """Scan every pair of the family on every horizon; save the heads and ``effects.json`` in ``folder``."""
+    family, config = family_in(study.model), study.config
+    effects: list[Effect] = []
+    possible = study.log.quality.has_times and any(study.protocol(h).is_possible for h in config.horizons)
+    if possible:
+        twins = study.twins()
+        shortest = study.protocol(min(config.horizons, key=duration_ms))
+        save_heads(twins, study.store, shortest, folder, report=report)
+        for horizon in config.horizons:
+            effects += _scan_horizon(replace(study, heads=folder), twins, family, horizon, report)
+        effects = _with_q_values(effects, config)
+    else:
+        why = (
+            "The log has an order of events but no times: no effect within a horizon can be asked of it."
+            if not study.log.quality.has_times
+            else "The log is shorter than lookback plus horizon: no decision has both history and follow-up."
+        )
+        effects = [refused(b, a, horizon, why) for horizon in config.horizons for b, a in family.pairs]
+    write_effects(effects, folder / "effects.json")
+    return effects
+
+
+def write_effects(effects: list[Effect], path: Path) -> None:
+    """Write ``{"effects": [...]}``."""
+    path.write_text(json.dumps({"effects": [e.to_json() for e in effects]}, allow_nan=False), encoding="utf-8")
+
+
+def read_effects(path: Path) -> list[Effect]:
+    """Read what :func:`write_effects` wrote."""
+    return [Effect.from_json(raw) for raw in json.loads(path.read_text(encoding="utf-8"))["effects"]]
+
+
+def _scan_horizon(study: Study, twins: TwinModels, family: Family, horizon: str, report: Report) -> list[Effect]:
+    why = None
+    if not study.protocol(horizon).is_possible:
+        why = "No decision has both the history and the follow-up that this horizon needs."
+    elif not twins.heads.outcomes:
+        why = "No outcome happens often enough (50 events by 20 users are needed)."
+    source = study.trials(twins, horizon)
+    fits, base = _first_pass(source, report) if why is None else (None, None)
+    if fits is None or base is None:
+        why = why or "No decision of this log has both the history and the follow-up that this horizon needs."
+        return [refused(b, a, horizon, why) for b, a in family.pairs]
+    table = _ScanTable(_second_pass(source, fits, report), base, source, family, horizon)
+    return [table.effect(pair, study.config) for pair in family.pairs]
+
+
+@dataclass(frozen=True)
+class Fits:
+    """The ridge fits with the model's heads and on counts alone, and P(behavior | outcome) inside one moment."""
+
+    full: RidgeFits
+    counts: RidgeFits
+    shared: Float64
+
+
+@dataclass(frozen=True)
+class BaseRates:
+    """Base rates: of behaviors among decisions, of outcomes among their trials."""
+
+    e: Float64
+    m: Float64
+
+
+def _first_pass(source: TrialSource, report: Report) -> tuple[Fits | None, BaseRates]:
+    B, A = source.heads.n_behaviors, len(source.outcomes)
+    sums: FoldSums | None = None
+    together, n, rates_m = np.zeros((B, A)), 0, np.zeros((2, A))
+    logged = np.empty(0, np.int64)
+    for block in _with_progress(source, "scan: fit", report):
+        X = with_intercept(block.X)
+        T, Y = block.is_behavior.astype(float), block.outcome.astype(float)
+        own = block.is_behavior[:, source.outcomes]
+        if sums is None:
+            logged = np.flatnonzero(block.columns.logged)
+            sums = FoldSums.zeros(N_SUBFOLDS, X.shape[1] - 1, B + A, A)
+        sums.add(X, np.concatenate([T, Y], axis=1), block.subfold, own, Y)
+        together += T.T @ own
+        rates_m += np.stack([((1 - own) * Y).sum(0), (1 - own).sum(0)])
+        n += len(block)
+    if sums is None or n == 0:
+        return None, BaseRates(np.empty(0), np.empty(0))
+    n_own = np.maximum(np.diag(together[source.outcomes]), 1)
+    shared = together / n_own
+    at = slice(B, B + A)
+    fits = Fits(
+        full=fit_folds(sums, PENALTY, outcome_targets=at),
+        counts=fit_folds(sums, PENALTY, outcome_targets=at, columns=logged),
+        shared=shared,
+    )
+    e = sums.C[:, 0, :B].sum(0) / n
+    return fits, BaseRates(e, rates_m[0] / np.maximum(rates_m[1], 1))
+
+
+def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
+    B, A = source.heads.n_behaviors, len(source.outcomes)
+    pairs, counts = PairSums.zeros(B, A), PairCounts.zeros(B, A)
+    diagonal, diagonal_counts = PairSums.zeros(A, 1), PairCounts.zeros(A, 1)
+    losses = {name: np.zeros(A if name.startswith("m_") else B) for name in ("e_counts", "e_model", "m_counts", "m_model")}
+    n_trials = np.zeros(A)
+    low, high, n = np.full(B, np.inf), np.full(B, -np.inf), 0
+    for block in _with_progress(source, "scan: pairs", report):
+        X, fold = with_intercept(block.X), block.subfold
+        T, Y = block.is_behavior.astype(float), block.outcome.astype(float)
+        own = T[:, source.outcomes]
+        full, m = predict(fits.full, X, fold)
+        E, m_any = np.clip(full[:, :B], _CLIP, 1 - _CLIP), full[:, B:]
+        trials = MaskedTrials(
+            T, E, own, E[:, source.outcomes], Y - m, Y, _off_diagonal(fits.shared, source), block.user
+        )
+        s, k = masked_pair_sums(trials)
+        pairs, counts = pairs + s, counts + k
+        s, k = _diagonal(T, E, Y, m_any, block.user, source.outcomes)
+        diagonal, diagonal_counts = diagonal + s, diagonal_counts + k
+        only, m_only = predict(fits.counts, X, fold)
+        losses["e_model"] += log_loss_sums(T, E)
+        losses["e_counts"] += log_loss_sums(T, only[:, :B])
+        losses["m_model"] += log_loss_sums(Y, m, 1 - own)
+        losses["m_counts"] += log_loss_sums(Y, m_only, 1 - own)
+        n_trials += (1 - own).sum(0)
+        low, high, n = (
+            np.minimum(low, E.min(0, initial=1)),
+            np.maximum(high, E.max(0, initial=0)),
+            n + len(block),
+        )
+    per = {"e": np.full(B, float(n)), "m": np.maximum(n_trials, 1)}
+    losses = {name: total / per[name[0]] for name, total in losses.items()}
+    return ScanSums(pairs, counts, diagonal, diagonal_counts, losses, (low, high), n)
+
+
+def _with_progress(source: TrialSource, task: str, report: Report) -> Iterator[TrialBlock]:
+    for done, block in enumerate(source.blocks()):
+        if len(block):
+            yield block
+        report(task, done + 1, max(done + 1, len(source.store.shards)))
+
+
+def predict(fits: RidgeFits, X: Float64, fold: Ints) -> tuple[Float64, Float64]:
+    """Return each row's predictions by the fits that did not see its user: targets, and outcomes in trials."""
+    targets = np.empty((len(X), fits.targets.shape[2]))
+    trials = np.empty((len(X), fits.trials.shape[2]))
+    for k in np.unique(fold):
+        mine = fold == k
+        both = X[mine] @ np.concatenate([fits.targets[k], fits.trials[k]], axis=1)
+        targets[mine], trials[mine] = both[:, : targets.shape[1]], both[:, targets.shape[1] :]
+    return targets, trials
+
+
+def log_loss_sums(y: Float64, p: Float64, weight: Float64 | float = 1.0) -> Float64:
+    """Return per column the summed log-loss of probabilities clipped to [1e-4, 1 - 1e-4], nats."""
+    p = np.clip(p, _CLIP, 1 - _CLIP)
+    total: Float64 = -(weight * np.where(y > 0, np.log(p), np.log1p(-p))).sum(axis=0)
+    return total
+
+
+def _off_diagonal(shared: Float64, source: TrialSource) -> Float64:
+    """Drop the diagonal, which is asked without leaving decisions out."""
+    shared = shared.copy()
+    shared[source.outcomes, np.arange(len(source.outcomes))] = 0
+    return shared
+
+
+def _diagonal(
+    T: Float64, E: Float64, Y: Float64, m: Float64, user: Ints, outcomes: list[int]
+) -> tuple[PairSums, PairCounts]:
+    """Return the sums of a on a (a further one): nothing is left out, and treated decisions are those of a."""
+    sums, counts = PairSums.zeros(len(outcomes), 1), PairCounts.zeros(len(outcomes), 1)
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    RT, RY, t = T[:, outcomes] - E[:, outcomes], Y - m, T[:, outcomes]
+    per_user = [np.add.reduceat(v, starts, axis=0)[:, :, None] for v in (RT * RY, RT**2, t * Y, (1 - t) * Y)]
+    sums = PairSums.of_users(per_user[0], per_user[1], len(starts))
+    shape = (len(outcomes), 1)
+    counts = PairCounts(
+        trials=np.full(shape, float(len(T))),
+        treated=t.sum(0)[:, None],
+        outcomes=Y.sum(0)[:, None],
+        joint=(t * Y).sum(0)[:, None],
+        treated_outcome_users=(per_user[2] > 0).sum(0).astype(float),
+        control_outcome_users=(per_user[3] > 0).sum(0).astype(float),
+    )
+    return sums, counts
+
+
+@dataclass(frozen=True)
+class _ScanTable:
+    """The sums of one horizon, read out pair by pair."""
+
+    sums: ScanSums
+    base: BaseRates
+    source: TrialSource
+    family: Family
+    horizon: str
+
+    def effect(self, pair: tuple[Behavior, Behavior], config: Config) -> Effect:
+        """Return the scanned effect of one pair."""
+        treatment, outcome = pair
+        behaviors = list(self.source.heads.index.behaviors)
+        outcomes = [behaviors[i] for i in self.source.outcomes]
+        for behavior, known in ((treatment, behaviors), (outcome, outcomes)):
+            if behavior not in known:
+                why = (
+                    f"{behavior} happens {self.family.n_events[behavior]} times by {self.family.n_users[behavior]} "
+                    f"users; {MIN_EVENTS} events by {MIN_USERS} users are needed."
+                )
+                return refused(treatment, outcome, self.horizon, why)
+        if contains(outcome, treatment) and treatment != outcome:
+            return refused(treatment, outcome, self.horizon, f"Every {treatment} is itself a {outcome}.")
+        b, a = behaviors.index(treatment), outcomes.index(outcome)
+        if treatment == outcome:
+            return self._computed(pair, (b, a), (self.sums.diagonal, self.sums.diagonal_counts, (a, 0)), config)
+        return self._computed(pair, (b, a), (self.sums.pairs, self.sums.counts, (b, a)), config)
+
+    def _computed(
+        self,
+        pair: tuple[Behavior, Behavior],
+        columns: tuple[int, int],
+        where: tuple[PairSums, PairCounts, tuple[int, int]],
+        config: Config,
+    ) -> Effect:
+        pairs, counts, at = where
+        n, treated = int(counts.trials[at]), int(counts.treated[at])
+        grounds = Grounds(
+            n_treated=treated,
+            treated_outcome_users=int(counts.treated_outcome_users[at]),
+            control_outcome_users=int(counts.control_outcome_users[at]),
+            # Not a number where nothing varies: no user carries any information.
+            effective_users=float(np.nan_to_num(pairs.effective_users[at])),
+        )
+        effect = Effect(
+            treatment=str(pair[0]),
+            outcome=str(pair[1]),
+            horizon=self.horizon,
+            design="step",
+            n_trials=n,
+            n_treated=treated,
+            n_users=int(pairs.users[at]),
+            method="scan",
+            naive=Naive.of_counts(n=n, treated=treated, outcome=int(counts.outcomes[at]), joint=int(counts.joint[at])),
+            effect=Estimate.of("ato", float(pairs.estimate[at]), float(pairs.std_error[at])),
+            checks=self._checks(*columns, grounds.effective_users),
+            funnel=is_funnel(*pair),
+            meaning=meaning(*pair, self.horizon),
+        )
+        return judge_scan(effect, grounds, config.causal)
+
+    def _checks(self, b: int, a: int, effective_users: float) -> dict[str, dict[str, float]]:
+        rates = {"e": float(self.base.e[b]), "m": float(self.base.m[a])}
+        nuisance = {}
+        for kind, column in (("e", b), ("m", a)):
+            nuisance[f"{kind}_base_rate"] = rates[kind]
+            nuisance[f"{kind}_log_loss_base"] = _entropy(rates[kind])
+            nuisance[f"{kind}_log_loss_counts"] = float(self.sums.losses[f"{kind}_counts"][column])
+            nuisance[f"{kind}_log_loss_model"] = float(self.sums.losses[f"{kind}_model"][column])
+        low, high = self.sums.range_e
+        overlap = {"ess": effective_users, "min_e": float(low[b]), "max_e": float(high[b])}
+        return {"nuisance": nuisance, "overlap": overlap}
+
+
+def _entropy(p: float) -> float:
+    """Return the log-loss of always predicting the base rate, nats."""
+    return float(entr(p) + entr(1 - p))
+
+
+def meaning(treatment: Behavior, outcome: Behavior, horizon: str) -> str:
+    """Return what the contrast means, in words."""
+    further = "a further " if treatment == outcome else ""
+    return (
+        f"{treatment} now instead of this user's usual alternatives, everything after as it goes: "
+        f"change in the chance of {further}{outcome} within {horizon}"
+    )
+
+
+def _with_q_values(effects: list[Effect], config: Config) -> list[Effect]:
+    """Give every computed effect its q-values over the whole family, and judge again with them."""
+    p = np.array([e.effect.p_value if e.effect.p_value is not None else np.nan for e in effects])
+    bh, by = q_values(p)
+    found = []
+    for effect, q, q_by in zip(effects, bh, by, strict=True):
+        if np.isnan(q):
+            found.append(effect)
+            continue
+        estimate = replace(effect.effect, q_value=float(q), q_value_by=float(q_by))
+        found.append(judge_scan(replace(effect, effect=estimate), None, config.causal))
+    return found
+
+
+@dataclass(frozen=True)
+class ArrayScan:
+    """Effects of every treatment column on every outcome column; each (n_treatments, n_outcomes)."""
+
+    estimate: Float64
+    std_error: Float64
+    effective_users: Float64
+
+
+def scan_arrays(
+    X: npt.NDArray[np.floating],
+    T: npt.NDArray[np.floating],
+    Y: npt.NDArray[np.floating],
+    *,
+    groups: Ints,
+    folds: Ints,
+    penalty: float = PENALTY,
+) -> ArrayScan:
+    """Return the ATO of every column of T on every column of Y, ridge nuisances, cross-fitted, clustered.
+
+    Parameters
+    ----------
+    X : (n, d) covariates; T : (n, n_treatments); Y : (n, n_outcomes)
+    groups : (n,) ascending cluster of every row
+    folds : (n,) fold of every row, constant within a cluster
+    penalty : ridge penalty on standardized columns
+
+    Notes
+    -----
+    The same algebra as ``DoubleMLPLR(score="partialling out")`` with ``Ridge`` on standardized columns.
+    """
+    Xi, T, Y = with_intercept(X), np.asarray(T, float), np.asarray(Y, float)
+    sums = FoldSums.zeros(int(folds.max()) + 1, X.shape[1], T.shape[1] + Y.shape[1], 0)
+    nothing = np.zeros((len(X), 0))
+    sums.add(Xi, np.concatenate([T, Y], axis=1), folds, nothing.astype(np.uint8), nothing)
+    fits = fit_folds(sums, penalty, outcome_targets=slice(0, 0))
+    predicted, _ = predict(fits, Xi, folds)
+    B = T.shape[1]
+    pairs = plain_pair_sums(T - predicted[:, :B], Y - predicted[:, B:], groups)
+    return ArrayScan(pairs.estimate, pairs.std_error, pairs.effective_users)

@@ -1,0 +1,276 @@
+"""Step trials: every moment of a user is a decision.
+
+Treated: the moment is behavior b. Control for outcome a: it is any other moment that is not an event of a itself (else
+the control's own purchase would not be counted, and a behavior that does nothing would look like a cause). Covariates:
+everything strictly before, and the time. Outcome: a in (ts, ts + horizon]. Eligible: ``lookback`` of observed history
+before, complete follow-up after. Impressions and campaigns are exposures, not decisions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from whybuy.behavior.family import action_codes
+from whybuy.behavior.folds import folds_of_users
+from whybuy.behavior.targets import Bytes, Heads
+from whybuy.behavior.twins import TwinModels
+from whybuy.config import Config, duration_ms, duration_text
+from whybuy.errors import QuestionError
+from whybuy.events.behaviors import Behavior
+from whybuy.events.features import FeatureSpec, history_features, windowed_counts
+from whybuy.events.log import EventLog
+from whybuy.events.moments import Moments, decisions, in_moment, prefix_counts, within
+from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, matches, matches_in_shard
+from whybuy.progress import Report, quiet
+
+BLOCK_EVENTS = 65_536
+BEHAVIOR_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d", "30m"))
+_LONGEST_WINDOW_MS = duration_ms("31d")
+_MAX_COLUMNS = 640
+_MANY_BEHAVIORS = 80
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Who is eligible, and how long is looked back and ahead; milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    lookback_ms: int
+    horizon_ms: int
+
+    @classmethod
+    def of(cls, log: EventLog, config: Config, horizon: str) -> "Protocol":
+        """Return the protocol of a horizon on this log."""
+        return cls(log.quality.start_ms, log.quality.end_ms, duration_ms(config.lookback), duration_ms(horizon))
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether any decision can have both history and follow-up."""
+        return self.end_ms - self.start_ms > self.lookback_ms + self.horizon_ms
+
+    def require_possible(self) -> None:
+        """Raise QuestionError where the log is shorter than lookback and horizon together."""
+        if not self.is_possible:
+            day = 86_400_000
+            raise QuestionError.of(
+                found=f"The log spans {(self.end_ms - self.start_ms) / day:.1f} days",
+                needed=f"more than lookback plus horizon, {(self.lookback_ms + self.horizon_ms) / day:.1f} days",
+                do="Ask with a shorter --horizon, shorten `lookback` in whybuy.toml, or bring a longer log",
+            )
+
+    def eligible(self, sequences: Sequences, moments: Moments) -> Bools:
+        """Return (n_moments,) which moments are trials."""
+        early = moments.ts_ms >= self.start_ms + self.lookback_ms
+        late = moments.ts_ms + self.horizon_ms <= self.end_ms
+        return decisions(sequences, moments) & early & late
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of X are: names, and covariate groups ("model" for the heads)."""
+
+    names: list[str]
+    groups: list[str]
+
+    @property
+    def logged(self) -> Bools:
+        """(d,) columns computed from the log alone, without the model."""
+        return np.array([group != "model" for group in self.groups])
+
+
+@dataclass(frozen=True)
+class TrialBlock:
+    """The trials of a block of users.
+
+    Attributes
+    ----------
+    user : (n,) index of the user within the block, ascending
+    user_ids : ids of the block's users
+    is_behavior : (n, n_behaviors) 1 where the decision is the behavior
+    outcome : (n, n_outcomes) 1 where the outcome follows within the horizon
+    X : (n, d) float32 covariates, the model's heads among them
+    logits : (n, n_behaviors + 2 n_outcomes) propensities, outcomes in trials, outcomes anywhere
+    extra_behavior, extra_outcome : (n, n_extra) the same for behaviors that the model has no head for
+    """
+
+    user: Ints
+    user_ids: npt.NDArray[np.object_]
+    is_behavior: Bytes
+    outcome: Bytes
+    X: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    columns: Columns
+    extra_behavior: Bytes
+    extra_outcome: Bytes
+
+    def __len__(self) -> int:
+        """Return the number of trials."""
+        return len(self.user)
+
+    @property
+    def subfold(self) -> Ints:
+        """(n,) fold of the trial's user for the final learners."""
+        return folds_of_users(self.user_ids).subfold[self.user]
+
+
+@dataclass(frozen=True)
+class TrialSource:
+    """Draws the trials of a log, block of users by block of users, for one horizon.
+
+    Attributes
+    ----------
+    judged : folder of the saved heads, see :func:`save_heads`
+    spec : the features of history
+    position_below : only users whose hash position lies below are drawn (1 for all)
+    extra : behaviors without a head of their own that a question is about
+    users : only these users are drawn (all where None)
+    """
+
+    store: SequenceStore
+    heads: Heads
+    judged: Path
+    protocol: Protocol
+    spec: FeatureSpec
+    position_below: float = 1.0
+    extra: tuple[Behavior, ...] = ()
+    users: frozenset[str] | None = None
+
+    @property
+    def outcomes(self) -> list[int]:
+        """Columns of the behaviors that are outcomes."""
+        return list(self.heads.outcomes)
+
+    def blocks(self) -> Iterator[TrialBlock]:
+        """Yield the trials of every block of users."""
+        for shard, log_shard in zip(self.store.shards, self.store.log_shards, strict=True):
+            sequences = Sequences.open(shard)
+            at = np.load(self.judged / f"{shard.name}.moments.npy", mmap_mode="r")
+            logits = np.load(self.judged / f"{shard.name}.logits.npy", mmap_mode="r")
+            extra = self._extra_hits(sequences, log_shard)
+            first_moment, first_event = 0, 0
+            for block in sequences.blocks(BLOCK_EVENTS):
+                n = len(block.moment_starts) - 1
+                low, high = np.searchsorted(at, [first_moment, first_moment + n])
+                judged = Judged(np.asarray(at[low:high]) - first_moment, np.asarray(logits[low:high], np.float32))
+                yield self.block(block, judged, extra[first_event : first_event + block.n_events])
+                first_moment += n
+                first_event += block.n_events
+
+    def block(self, sequences: Sequences, judged: "Judged", extra: Bytes) -> TrialBlock:
+        """Return the trials of ``sequences``; ``extra`` (n_events, n_extra) marks the extra behaviors."""
+        moments = Moments.of(sequences, reach_ms=max(self.protocol.horizon_ms, _LONGEST_WINDOW_MS))
+        where = np.flatnonzero(self._drawn(sequences, moments) & np.isin(np.arange(len(moments)), judged.moments))
+        hits = np.concatenate([self.heads.index.hits(sequences), extra], axis=1)
+        prefix, horizon, n_extra = prefix_counts(hits), self.protocol.horizon_ms, len(self.extra)
+        is_behavior = in_moment(prefix, moments)[where]
+        modeled = is_behavior.shape[1] - n_extra
+        asked = [*self.outcomes, *range(modeled, modeled + n_extra)]
+        outcome = within(np.ascontiguousarray(prefix[:, asked]), moments, horizon)[where]
+        history = history_features(sequences, moments, self.spec)
+        own, own_names = _own_counts(prefix[:, modeled:], moments, self.extra)
+        found = self._of_horizon(judged.logits[np.searchsorted(judged.moments, where)])
+        heads, names = model_columns(found, self.heads)
+        groups = history.groups + ["behavior"] * len(own_names) + ["model"] * len(names)
+        return TrialBlock(
+            user=moments.user[where],
+            user_ids=sequences.user_ids,
+            is_behavior=is_behavior[:, :modeled],
+            outcome=outcome[:, : len(self.outcomes)],
+            X=np.concatenate([history.values[where], own[where], heads], axis=1),
+            logits=found,
+            columns=Columns(history.names + own_names + names, groups),
+            extra_behavior=is_behavior[:, modeled:],
+            extra_outcome=outcome[:, len(self.outcomes) :],
+        )
+
+    def _drawn(self, sequences: Sequences, moments: Moments) -> Bools:
+        drawn = np.ones(sequences.n_users, bool)
+        if self.position_below < 1:
+            drawn &= folds_of_users(sequences.user_ids).position < self.position_below
+        if self.users is not None:
+            drawn &= np.isin(sequences.user_ids.astype(str), sorted(self.users))
+        return self.protocol.eligible(sequences, moments) & drawn[moments.user]
+
+    def _extra_hits(self, sequences: Sequences, log_shard: Path) -> Bytes:
+        hits = np.zeros((sequences.n_events, len(self.extra)), np.uint8)
+        for column, behavior in enumerate(self.extra):
+            if behavior.kind in ("query", "campaign"):
+                hits[:, column] = matches_in_shard(behavior, log_shard)
+            else:
+                hits[:, column] = matches(behavior, sequences, self.store.vocabulary)
+        return hits
+
+    def _of_horizon(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Keep the outputs of this horizon, or of the nearest one that the model was taught."""
+        distance = [abs(h - self.protocol.horizon_ms) for h in self.heads.horizons_ms]
+        horizon = distance.index(min(distance))
+        B, A, n = self.heads.n_behaviors, len(self.heads.outcomes), self.heads.n_outcomes
+        trial = logits[:, B + horizon * A : B + (horizon + 1) * A]
+        anywhere = logits[:, B + n + horizon * A : B + n + (horizon + 1) * A]
+        return np.concatenate([logits[:, :B], trial, anywhere], axis=1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Moments whose heads are known, ascending, and their logits."""
+
+    moments: Ints
+    logits: npt.NDArray[np.float32]
+
+
+def _own_counts(
+    prefix: npt.NDArray[np.int32], moments: Moments, extra: tuple[Behavior, ...]
+) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """Return log counts of the extra behaviors' own past."""
+    prefix = np.ascontiguousarray(prefix)
+    blocks = [np.log1p(windowed_counts(prefix, moments, w), dtype=np.float32) for w in BEHAVIOR_WINDOWS[:2]]
+    names = [f"{b} in {duration_text(w)}" for w in BEHAVIOR_WINDOWS[:2] for b in extra]
+    return np.concatenate(blocks, axis=1), names
+
+
+def model_columns(logits: npt.NDArray[np.float32], heads: Heads) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """Return the heads as covariates: logits and probabilities of propensities and of outcomes in trials.
+
+    Where there are many behaviors the propensities enter as logits only: the ridge's Gram matrix grows with the square.
+    """
+    B, A = heads.n_behaviors, len(heads.outcomes)
+    names = [str(b) for b in heads.index.behaviors]
+    outcome_names = [names[a] for a in heads.outcomes]
+    blocks = [logits[:, : B + A], expit(logits[:, B : B + A])]
+    labels = [f"logit e {b}" for b in names]
+    labels += [f"logit m {a}" for a in outcome_names] + [f"m {a}" for a in outcome_names]
+    if B <= _MANY_BEHAVIORS:
+        blocks.append(expit(logits[:, :B]))
+        labels += [f"e {b}" for b in names]
+    return np.concatenate(blocks, axis=1).astype(np.float32), labels
+
+
+def feature_spec(store: SequenceStore, heads: Heads) -> FeatureSpec:
+    """Return which features the trials of a log get: fewer windows per behavior where there are many behaviors."""
+    n = heads.n_behaviors
+    n_windows = int(np.clip((_MAX_COLUMNS - 2 * n - 100) // max(n, 1), 1, len(BEHAVIOR_WINDOWS)))
+    return FeatureSpec(action_codes(store), heads.index, BEHAVIOR_WINDOWS[:n_windows])
+
+
+def save_heads(
+    twins: TwinModels, store: SequenceStore, protocol: Protocol, folder: Path, *, report: Report = quiet
+) -> None:
+    """Write, shard by shard, the heads of every trial of ``protocol``.
+
+    Half precision: a logit's rounding (under 1 in 1,000) is far below its error.
+    """
+    for done, shard in enumerate(store.shards):
+        sequences = Sequences.open(shard)
+        moments = Moments.of(sequences, reach_ms=protocol.horizon_ms)
+        trials = protocol.eligible(sequences, moments)
+        with_trials = np.bincount(moments.user[trials], minlength=sequences.n_users) > 0
+        at, logits = twins.judge(sequences, keep=with_trials)
+        wanted = trials[at]
+        np.save(folder / f"{shard.name}.moments.npy", at[wanted])
+        np.save(folder / f"{shard.name}.logits.npy", logits[wanted].astype(np.float16))
+        report("heads", done + 1, len(store.shards))

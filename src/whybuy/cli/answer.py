@@ -1,0 +1,136 @@
+"""``effects``: the effects that were found, or one question answered now."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from whybuy.cli.session import Session, command
+from whybuy.cli.tables import EFFECT_COLUMNS, by_strength, effect_row, headlines, show_table
+from whybuy.config import duration_ms
+from whybuy.errors import QuestionError
+from whybuy.events.behaviors import parse_behavior
+from whybuy.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from whybuy.causal.effects import Effect
+
+N_FUNNEL = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The question of a call, as typed; None where an option was left out."""
+
+    treatment: str | None
+    outcome: str | None
+    horizon: str | None
+    design: str | None
+    where: str | None
+    reference: str | None
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether one treatment and one outcome are named."""
+        return self.treatment is not None and self.outcome is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stages' own answers hold for it."""
+        return self.where is None and self.reference is None and self.design in (None, "step")
+
+    def holds(self, effect: "Effect") -> bool:
+        """Return whether an effect is about what was asked."""
+        named = ((self.treatment, effect.treatment), (self.outcome, effect.outcome))
+        same_names = all(text is None or str(parse_behavior(text)) == found for text, found in named)
+        same_horizon = self.horizon is None or duration_ms(self.horizon) == duration_ms(effect.horizon)
+        return same_names and same_horizon
+
+    def require_askable(self) -> None:
+        """Raise where options are given that only make sense for one pair."""
+        if self.is_pair or self.is_plain:
+            return
+        raise QuestionError.of(
+            found="--where, --reference or --design was given without a pair",
+            needed="they change one question: both --treatment and --outcome are needed",
+            do="Name both, as in --treatment view:shoes --outcome purchase:shoes",
+        )
+
+
+@command
+def effects(  # noqa: PLR0913 - one parameter per option
+    session: Session,
+    *,
+    treatment: Annotated[str | None, typer.Option(help="A behavior, as in view:shoes.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="A behavior, as in purchase:*.")] = None,
+    horizon: Annotated[str | None, typer.Option(help="How long after, as in 7d; the config's first.")] = None,
+    design: Annotated[str | None, typer.Option(help="step, session, calendar or assignment.")] = None,
+    where: Annotated[str | None, typer.Option(help="A SQL condition on the users table.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Compare with this behavior alone.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many are printed.")] = 20,
+    all_: Annotated[bool, typer.Option("--all", help="Print every scanned pair.")] = False,
+) -> None:
+    """Print the effects, strongest first; or answer one question, for --treatment and --outcome."""
+    asked = Asked(
+        treatment=treatment, outcome=outcome, horizon=horizon, design=design, where=where, reference=reference
+    )
+    asked.require_askable()
+    with session.pipeline() as pipeline:
+        pipeline.run("confirm")
+        if asked.is_pair:
+            show_answer(session, answered(pipeline, asked))
+            return
+    found = [effect for effect in pipeline.effects() if asked.holds(effect)]
+    shown = by_strength(found) if all_ else headlines(found)[:top]
+    if session.as_json:
+        session.emit({"effects": [effect.to_json() for effect in shown]})
+        return
+    show_table(session.out, EFFECT_COLUMNS, map(effect_row, shown))
+    funnel = [] if all_ else by_strength(e for e in found if e.funnel)
+    if funnel:
+        session.say()
+        session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart:")
+        show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
+
+
+def answered(pipeline: Pipeline, asked: Asked) -> "Effect":
+    """Return the confirmed effect of the asked pair, computed now where the stages do not hold it.
+
+    Raises
+    ------
+    QuestionError, BehaviorError, ConfigError
+        The question cannot be asked of this log.
+    """
+    from whybuy.causal.question import Question, answer
+
+    horizon = asked.horizon or pipeline.config.horizons[0]
+    question = Question.of(
+        asked.treatment or "",
+        asked.outcome or "",
+        horizon=horizon,
+        design=asked.design,
+        reference=asked.reference,
+        where=asked.where,
+    )
+    if asked.is_plain:
+        for effect in pipeline.effects():
+            same = (effect.treatment, effect.outcome) == (str(question.treatment), str(question.outcome))
+            if same and effect.method == "confirmed" and duration_ms(effect.horizon) == duration_ms(horizon):
+                return effect
+    folders = (pipeline.folder("model"), pipeline.folder("scan"))
+    return answer(question, pipeline.store, pipeline.log, folders, pipeline.config, report=pipeline.report)
+
+
+def show_answer(session: Session, effect: "Effect") -> None:
+    """Print one effect with its reasons."""
+    if session.as_json:
+        session.emit({"effects": [effect.to_json()]})
+        return
+    show_table(session.out, EFFECT_COLUMNS, [effect_row(effect)])
+    session.say()
+    session.say(effect.summary())
+    if effect.meaning:
+        session.say(f"meaning: {effect.meaning}")
+    session.say(f"decisions: {effect.n_trials:,}, treated: {effect.n_treated:,}, users: {effect.n_users:,}")
+    for reason in effect.reasons:
+        session.say(f"- {reason}")

@@ -1,0 +1,181 @@
+"""``check``, ``run`` and its single stages: what the log can answer, and the whole way from it to the report."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whybuy.cli.session import Session, command
+from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
+from whybuy.pipeline import Pipeline, StageDone
+
+if TYPE_CHECKING:
+    from whybuy.causal.effects import Effect
+    from whybuy.events.quality import Quality
+
+N_TOP = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What a finished run has to say.
+
+    Attributes
+    ----------
+    training : what was chosen for the model, as the model's stage wrote it
+    effects : all of the family
+    stages : those that were asked for; seconds are None where a stage was up to date
+    """
+
+    quality: "Quality"
+    training: dict[str, Any]
+    effects: "list[Effect]"
+    report: Path
+    stages: list[StageDone]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, stages: list[StageDone]) -> "RunSummary":
+        """Read the summary from a workspace that is up to date."""
+        text = (pipeline.folder("model") / "training.json").read_text(encoding="utf-8")
+        return cls(
+            quality=pipeline.log.quality,
+            training=json.loads(text),
+            effects=pipeline.effects(),
+            report=pipeline.report_path,
+            stages=stages,
+        )
+
+    @property
+    def n_confirmed(self) -> int:
+        """Pairs judged with flexible nuisances."""
+        return sum(e.method == "confirmed" for e in self.effects)
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many pairs got each verdict."""
+        counted = Counter(e.verdict for e in self.effects)
+        return {verdict: counted[verdict] for verdict in ("strong", "suggestive", "none", "cannot_tell")}
+
+    @property
+    def top(self) -> "list[Effect]":
+        """The strongest pairs with an effect that are no funnel."""
+        found = [e for e in headlines(self.effects) if e.verdict in ("strong", "suggestive")]
+        return found[:N_TOP]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON."""
+        plan = self.training["plan"]
+        return {
+            "rows": rows_json(self.quality),
+            "chosen": {
+                "model": {
+                    "parameters": self.training["parameters"],
+                    "width": plan["width"],
+                    "depth": plan["depth"],
+                    "epochs": plan["epochs"],
+                    "share_of_users": self.training["share_of_users"],
+                },
+                "pairs_scanned": len(self.effects),
+                "pairs_confirmed": self.n_confirmed,
+            },
+            "verdicts": self.verdicts,
+            "top": [e.to_json() for e in self.top],
+            "report": str(self.report),
+            "stages": [{"name": s.name, "seconds": s.seconds} for s in self.stages],
+        }
+
+    def show(self, session: Session) -> None:
+        """Print the summary for people."""
+        plan = self.training["plan"]
+        session.say(rows_line(self.quality))
+        session.say(
+            f"chosen: a model of {self.training['parameters']:,} parameters (width {plan['width']}, depth "
+            f"{plan['depth']}), {plan['epochs']} passes over {self.training['share_of_users']:.0%} of the users; "
+            f"{self.n_confirmed} pairs confirmed of {len(self.effects):,} scanned"
+        )
+        session.say("verdicts: " + ", ".join(f"{n:,} {v.replace('_', ' ')}" for v, n in self.verdicts.items()))
+        if self.top:
+            session.say()
+            session.say("strongest effects, as a change in the chance of the outcome per decision, with 95% intervals:")
+            show_table(session.out, EFFECT_COLUMNS, map(effect_row, self.top))
+        else:
+            session.say("no pair has a strong or suggestive effect: `whybuy check` says what this log can answer")
+        session.say()
+        session.say(f"report: {self.report}")
+
+
+def rows_json(quality: "Quality") -> dict[str, int]:
+    """Return the identity of rows."""
+    return {
+        "read": quality.rows_read,
+        "kept": quality.rows_kept,
+        "duplicates_merged": quality.duplicates_merged,
+        "rejected": sum(quality.rejected.values()),
+    }
+
+
+def rows_line(quality: "Quality") -> str:
+    """Return the identity of rows in words."""
+    rows = rows_json(quality)
+    return (
+        f"rows: {rows['read']:,} read = {rows['kept']:,} kept + {rows['duplicates_merged']:,} duplicates merged + "
+        f"{rows['rejected']:,} rejected"
+    )
+
+
+@command
+def run(session: Session) -> None:
+    """Do everything: ingest, train, scan, confirm, recommend, campaigns, profiles, report. Only stale stages rerun."""
+    with session.pipeline() as pipeline:
+        stages = pipeline.run()
+    summary = RunSummary.of(pipeline, stages)
+    if session.as_json:
+        session.emit(summary.to_json())
+    else:
+        summary.show(session)
+
+
+@command
+def train(session: Session) -> None:
+    """Train the behavior model (after ingest, where that is stale)."""
+    with session.pipeline() as pipeline:
+        pipeline.run("model")
+    training = json.loads((pipeline.folder("model") / "training.json").read_text(encoding="utf-8"))
+    if session.as_json:
+        session.emit(training)
+        return
+    plan = training["plan"]
+    session.say(
+        f"{training['parameters']:,} parameters, {plan['epochs']} passes over {training['n_events']:,} events of "
+        f"{training['n_users']:,} users; {training['n_behaviors']} behaviors, {training['n_outcomes']} outcomes"
+    )
+    for k, passes in enumerate(training["twins"]):
+        best = min(passes, key=lambda p: p["validation"])
+        session.say(f"twin {k + 1}: held-out loss {best['validation']:.4f} nats per decision (pass {best['epoch']})")
+    session.say(f"model: {pipeline.folder('model')}")
+
+
+@command
+def scan(session: Session) -> None:
+    """Scan every treatment on every outcome (after the stages that it needs)."""
+    with session.pipeline() as pipeline:
+        pipeline.run("scan")
+    effects = pipeline.effects("scan")
+    counted = Counter(e.verdict for e in effects)
+    if session.as_json:
+        session.emit({"effects": [e.to_json() for e in effects]})
+        return
+    session.say(f"{len(effects):,} pairs scanned: " + ", ".join(f"{n:,} {v}" for v, n in sorted(counted.items())))
+    show_table(session.out, EFFECT_COLUMNS, map(effect_row, headlines(effects)[:N_TOP]))
+
+
+@command
+def report(session: Session) -> None:
+    """Write the report (after the stages that it needs)."""
+    with session.pipeline() as pipeline:
+        pipeline.run("report")
+    if session.as_json:
+        session.emit({"report": str(pipeline.report_path)})
+    else:
+        session.say(str(pipeline.report_path))

@@ -1,0 +1,100 @@
+"""Map a function over user shards and add what it returns: the one pattern that carries the scale.
+
+A shard holds all the events of some users, so whatever must see the whole log is a sum over shards. The
+sums are added in the order of the shards, however many processes computed them: one process and eight give
+the same bits. Processes are spawned, not forked: a forked child would keep the workspace's lock after its
+parent was killed.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from whybuy.config import Config
+from whybuy.errors import ConfigError, SourceError
+
+
+class Summable(Protocol):
+    """Anything whose sum with its like is its like: numbers, arrays, data classes with ``__add__``."""
+
+    def __add__(self, other: Any, /) -> Self:
+        """Return the sum of two shards' results."""
+
+
+S = TypeVar("S", bound=Summable)
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Maps over shards in this process, or in several.
+
+    Attributes
+    ----------
+    processes : how many; with more than one the function and its result must be picklable
+    """
+
+    processes: int = 1
+
+    def map_sum(self, shards: Sequence[Path], function: Callable[[Path], S]) -> S:
+        """Return the sum over ``shards`` of ``function(shard)``.
+
+        Raises
+        ------
+        SourceError
+            There are no shards.
+        """
+        if not shards:
+            raise SourceError.of(
+                found="The log has no shards",
+                needed="at least one event is needed",
+                do="Run `whybuy check` to see which rows were set aside",
+            )
+        if self.processes == 1 or len(shards) == 1:
+            return _add(map(function, shards))
+        pool = ProcessPoolExecutor(
+            min(self.processes, len(shards)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_end_with_parent,
+        )
+        with pool:
+            return _add(pool.map(function, shards))
+
+
+def engine_of(config: Config) -> LocalEngine:
+    """Return the engine that the config names.
+
+    Raises
+    ------
+    ConfigError
+        ``engine = "spark"``: it comes in a later version.
+    """
+    if config.engine == "spark":
+        raise ConfigError.of(
+            found='whybuy.toml says engine = "spark"',
+            needed='this version of whybuy runs on engine = "local" only; Spark comes in a later one',
+            do='Set engine = "local"',
+        )
+    return LocalEngine()
+
+
+def _add(results: Iterable[S]) -> S:
+    return reduce(lambda total, result: total + result, results)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone: a killed run must not leave workers waiting for work."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

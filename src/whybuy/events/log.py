@@ -1,0 +1,2 @@
+"""An ingested log (placeholder until the reader's version lands)."""
+class EventLog: pass

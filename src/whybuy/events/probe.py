@@ -1,0 +1,255 @@
+"""A first look at sources of which nothing is known yet: which tables there are, their columns and a few thousand rows.
+
+`whybuy init` must answer within seconds on any log, so nothing here reads a large file whole: the head of a table is
+its first 5,000 rows; what needs the whole span of time (percentiles, rare actions) reads two columns, of files beyond
+:data:`WHOLE_BYTES` only blocks spread evenly over the file, and of large compressed files the first part.
+Columns of CSV files are read as text, as the reader of events does, so that ids keep their zeros.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from whybuy.errors import SourceError
+from whybuy.events.locate import (
+    ACCEPTED,
+    Format,
+    absolute,
+    existing,
+    format_of,
+    glob_of,
+    is_data,
+    no_table,
+    refuse_foreign,
+    relation_of,
+    spread_lines,
+    sql_text,
+    unreadable,
+)
+from whybuy.events.presets import quote_name
+
+HEAD_ROWS = 5_000
+WHOLE_BYTES = 512 * 2**20
+"""Text files up to this size are read whole for percentiles (about two seconds); larger ones by blocks."""
+_BLOCKS = 200
+_GZIP_RATIO = 6  # CSV logs shrink to about a sixth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Some files of one format and the same columns, or one table of a database.
+
+    Attributes
+    ----------
+    path : how the config names the table: an absolute file, folder, glob, or ``file.duckdb::table``
+    files : the files behind it
+    relation : the table in SQL, to stand after FROM
+    columns : source column -> DuckDB type, in order
+    rows : rows in the head
+    head : the name of the temporary table with the first rows
+    """
+
+    path: str
+    files: tuple[Path, ...]
+    format: Format
+    relation: str
+    columns: dict[str, str]
+    rows: int
+    head: str
+
+    @property
+    def headless(self) -> bool:
+        """Whether the file has no header line, so that the columns are named ``column0``, ``column1`` and so on."""
+        return self.format == "csv" and all(
+            name.startswith("column") and name[6:].isdigit() for name in self.columns
+        )
+
+    @property
+    def stem(self) -> str:
+        """The file's or table's name without folder and ending, for people and for hints of what it holds."""
+        return Path(self.path).name.split("::")[-1].split(".")[0]
+
+
+class Probe:
+    """A DuckDB connection with the heads of the tables looked at; make one with :func:`open_probe`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
+        self._connection = connection
+        self._scratch = scratch
+        self._serial = 0
+        self.skipped: list[str] = []
+        """What was passed over in folders, in words."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        try:
+            return self._connection.execute(sql).fetchall()
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
+            raise unreadable("the log", error) from error
+
+    def types(self, sql: str) -> dict[str, str]:
+        """Return column -> type of a query without running it."""
+        return {row[0]: str(row[1]) for row in self.rows(f"DESCRIBE {sql}")}
+
+    def tables(self, source: str | Path) -> list[Table]:
+        """Return the tables of ``source``: one for each set of columns met.
+
+        Raises
+        ------
+        SourceError
+            Nothing is there, or nothing in it can be read as a table with rows.
+        """
+        text = str(source)
+        if "://" in text:
+            raise SourceError.of(
+                found=f"{text} is an address", needed=ACCEPTED, do="Copy the table to a file and name that"
+            )
+        if "::" in text:
+            file, _, name = text.partition("::")
+            return [t for t in self._database(existing(Path(file))) if t.path.endswith(f"::{name}")] or no_table(
+                file, name, self._names(Path(file))
+            )
+        path = Path(text)
+        if path.is_dir():
+            return self._folder(path, sorted(p for p in path.rglob("*") if is_data(p, path)))
+        if not path.exists() and any(sign in text for sign in "*?["):
+            return self._folder(path, sorted(p for p in path.parent.glob(path.name) if p.is_file()))
+        file_ = existing(path)
+        return self._database(file_) if format_of(file_) == "duckdb" else [self._file(file_)]
+
+    def spread(self, table: Table) -> str:
+        """Return SQL after FROM with rows from all over ``table``: all of them, or a sample of a large text file."""
+        if table.format in ("parquet", "duckdb"):
+            return table.relation
+        weights = [p.stat().st_size * (_GZIP_RATIO if p.suffix == ".gz" else 1) for p in table.files]
+        if sum(weights) <= WHOLE_BYTES:
+            return table.relation
+        self._serial += 1
+        sample = self._scratch / f"sample-{self._serial}{'.jsonl' if table.format == 'json' else '.csv'}"
+        with sample.open("wb") as out:
+            for number, (path, weight) in enumerate(zip(table.files, weights, strict=True)):
+                lines = spread_lines(path, max(2, round(_BLOCKS * weight / sum(weights))))
+                first = next(lines, b"")
+                if number == 0 or table.format == "json" or table.headless:
+                    out.write(first)
+                out.writelines(lines)
+        return relation_of((sample,), table.format)
+
+    def _folder(self, path: Path, files: list[Path]) -> list[Table]:
+        found: list[Table] = []
+        errors: list[SourceError] = []
+        for file in files:
+            try:
+                found += self._database(file) if format_of(file) == "duckdb" else [self._file(file)]
+            except SourceError as error:
+                errors.append(error)
+            self._forget_heads(found)
+        if not found:
+            if len(errors) == 1:
+                raise errors[0]
+            why = f": {errors[0]}" if errors else ""
+            raise SourceError.of(
+                found=f"{path} holds no readable table{why}", needed=ACCEPTED, do="Name the log's file or folder"
+            )
+        self.skipped += [f"passed over: {error}" for error in errors]
+        return [self._together(same, path, files) for same in _by_shape(found)]
+
+    def _together(self, same: list[Table], folder: Path, files: list[Path]) -> Table:
+        """Return tables of one shape as one: by the folder or a glob where that names exactly them."""
+        if len(same) == 1:
+            return same[0]
+        parts = tuple(file for table in same for file in table.files)
+        pattern = str(absolute(folder)) if len(parts) == len(files) else glob_of(parts)
+        return replace(same[0], path=pattern, files=parts, relation=relation_of(parts, same[0].format))
+
+    def _forget_heads(self, found: list[Table]) -> None:
+        """Keep the head of the first table of every shape only: a folder may hold thousands of files."""
+        for table in found[:-1][-1:]:
+            if any(shape_of(table) == shape_of(other) for other in found[:-2]):
+                self.rows(f"DROP TABLE IF EXISTS {table.head}")
+
+    def apart(self, table: Table) -> list[Table]:
+        """Return the files of ``table`` as tables of their own."""
+        return [table] if len(table.files) == 1 else [self._file(file) for file in table.files]
+
+    def _file(self, file: Path) -> Table:
+        if file.stat().st_size == 0:
+            raise SourceError.of(
+                found=f"{file} is empty", needed="a file with rows is needed", do="Export it again"
+            )
+        refuse_foreign(file)
+        return self._table(str(absolute(file)), (file,), format_of(file))
+
+    def _database(self, file: Path) -> list[Table]:
+        names = self._names(file)
+        if not names:
+            raise SourceError.of(
+                found=f"{file} holds no table", needed="a table of events is needed", do="Name another file"
+            )
+        return [self._table(f"{absolute(file)}::{name}", (file,), "duckdb") for name in names]
+
+    def _names(self, file: Path) -> list[str]:
+        alias = self._attach(file)
+        rows = self.rows(
+            "SELECT schema_name, table_name FROM duckdb_tables() "
+            f"WHERE database_name = '{alias}' UNION ALL SELECT schema_name, view_name FROM duckdb_views() "
+            f"WHERE database_name = '{alias}' AND NOT internal ORDER BY ALL"
+        )
+        return [name if schema == "main" else f"{schema}.{name}" for schema, name in rows]
+
+    def _attach(self, file: Path) -> str:
+        alias = f"source_{abs(hash(str(file.resolve())))}"
+        try:
+            self._connection.execute(f"ATTACH IF NOT EXISTS {sql_text(file)} AS {alias} (READ_ONLY)")
+        except duckdb.Error as error:
+            raise unreadable(file, error) from error
+        return alias
+
+    def _table(self, path: str, files: tuple[Path, ...], kind: Format) -> Table:
+        relation = relation_of(files, kind)
+        if kind == "duckdb":
+            name = ".".join(quote_name(part) for part in path.rpartition("::")[2].split("."))
+            relation = f"{self._attach(files[0])}.{name}"
+        self._serial += 1
+        head = f"head_{self._serial}"
+        try:
+            self._connection.execute(f"CREATE TEMP TABLE {head} AS SELECT * FROM {relation} LIMIT {HEAD_ROWS}")
+        except duckdb.Error as error:
+            raise unreadable(path, error) from error
+        columns = self.types(f"SELECT * FROM {head}")
+        rows = int(self.rows(f"SELECT count(*) FROM {head}")[0][0])
+        if rows == 0:
+            raise SourceError.of(
+                found=f"{path} has the columns {', '.join(columns)} and no rows",
+                needed="at least one row is needed",
+                do="Export it again",
+            )
+        return Table(
+            path=path, files=files, format=kind, relation=relation, columns=columns, rows=rows, head=head
+        )
+
+
+@contextmanager
+def open_probe() -> Iterator[Probe]:
+    """Open a probe; its connection and temporary files go with the block."""
+    with tempfile.TemporaryDirectory(prefix="whybuy-") as scratch, duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = {sql_text(Path(scratch))}")
+        yield Probe(connection, Path(scratch))
+
+
+def shape_of(table: Table) -> tuple[str, ...]:
+    """Return what tables must share to be read as one: format and columns; a table of a database stands alone."""
+    return (table.format, table.path if table.format == "duckdb" else "", *table.columns)
+
+
+def _by_shape(tables: Iterable[Table]) -> list[list[Table]]:
+    groups: dict[tuple[str, ...], list[Table]] = {}
+    for table in tables:
+        groups.setdefault(shape_of(table), []).append(table)
+    return list(groups.values())

@@ -1,0 +1,1 @@
+"""What to show: items ranked by the purchases that showing them adds, each with its evidence and its reason."""

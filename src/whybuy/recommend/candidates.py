@@ -1,0 +1,107 @@
+"""Which items are weighed for a user: a few hundred of the catalog, from what the user did and from what sells by
+itself.
+
+=============  ======================================================================================================
+own            the items last touched, whose lift in the user's state is known best
+followers      items taken after one of the last items by others
+categories     the first of the last touched categories
+effects        the most bought of the categories that confirmed effects of the user's recent behaviors reach
+best           the first of the catalog for someone unknown; as many as are asked for, so that K can always be filled
+=============  ======================================================================================================
+
+The order "for someone unknown" (``place``) is by lift in the state "none", then by buyers, people who touched it, and
+newness.
+"""
+
+import duckdb
+
+from whybuy.recommend.store import sql_in
+from whybuy.recommend.terms import CART_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS, Terms
+
+OWN_ITEMS = 40
+FOLLOWED_ITEMS = 8
+CATEGORIES = 3
+PER_CATEGORY = 30
+MOVES = 3
+BEST_ITEMS = 50
+
+
+def load_places(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the table ``places`` (item, place, place_in_cat) of the items on sale; reads ``items`` and ``lifts``."""
+    con.execute(
+        """
+        CREATE OR REPLACE TABLE places AS
+        WITH known AS (
+            SELECT i.item, cat, lift, buyers, touchers, first_t FROM items i
+            LEFT JOIN (SELECT item, lift FROM lifts WHERE state = 0) USING (item) WHERE on_sale
+        ), placed AS (
+            SELECT item, cat, row_number() OVER (
+                ORDER BY lift DESC NULLS LAST, buyers DESC, touchers DESC, first_t DESC NULLS LAST, item
+            ) AS place FROM known
+        )
+        SELECT item, place, row_number() OVER (PARTITION BY cat ORDER BY place) AS place_in_cat
+        FROM placed ORDER BY item
+        """
+    )
+
+
+def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
+    """Make ``touched``: per (u, item) with an event, the state now, the last time, and whether it was bought just now.
+
+    "Now" is the end of the log for everybody. Without times "recently" cannot be told, and means ever.
+    """
+    recent = f"t >= {terms.end_ms - terms.lookback_ms}" if terms.has_times else "true"
+    just = f"t >= {terms.end_ms - terms.horizon_ms}" if terms.has_times else "true"
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE touched AS
+        SELECT u, item, max(t) AS last_t,
+               CASE WHEN bool_or(action = 'purchase') THEN 3
+                    WHEN bool_or(action IN {sql_in(CART_ACTIONS)} AND {recent}) THEN 2
+                    WHEN bool_or(action IN {sql_in(VIEW_ACTIONS)} AND {recent}) THEN 1 ELSE 0 END AS state,
+               bool_or(action = 'purchase' AND {just}) AS just_bought
+        FROM ev WHERE item IS NOT NULL AND action IN {sql_in(TOUCH_ACTIONS)} GROUP BY u, item
+        """
+    )
+
+
+def load_candidates(con: duckdb.DuckDBPyConnection, *, people: tuple[int, int], k: int) -> None:
+    """Make ``candidates`` (u, item, strength, followed, near) of the people from ``people[0]`` to before ``people[1]``.
+
+    ``strength`` is the largest share of people who took the item after one of the user's last items, ``followed`` is
+    that item, ``near`` says that it is of a recently touched category.
+    """
+    who = f"u >= {people[0]} AND u < {people[1]}"
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE candidates AS
+        WITH mine AS (
+            SELECT u, item, row_number() OVER (PARTITION BY u ORDER BY last_t DESC, item) AS newest, last_t
+            FROM touched WHERE {who}
+        ), cats AS (
+            SELECT u, cat FROM mine JOIN items USING (item) WHERE cat > 0 GROUP BY u, cat
+            QUALIFY row_number() OVER (PARTITION BY u ORDER BY max(last_t) DESC, count(*) DESC, cat) <= {CATEGORIES}
+        ), moves AS (
+            SELECT * FROM moved WHERE {who}
+            QUALIFY row_number() OVER (PARTITION BY u ORDER BY adds DESC, outcome_kind, outcome) <= {MOVES}
+        ), found AS (
+            SELECT u, item, 0.0 AS strength, NULL::INTEGER AS followed, false AS near FROM mine
+            WHERE newest <= {OWN_ITEMS}
+            UNION ALL
+            SELECT u, f.next, strength, f.item, false FROM mine m JOIN followers f USING (item)
+            WHERE newest <= {FOLLOWED_ITEMS}
+            UNION ALL
+            SELECT u, p.item, 0.0, NULL, true FROM cats JOIN items USING (cat) JOIN places p USING (item)
+            WHERE place_in_cat <= {PER_CATEGORY}
+            UNION ALL
+            SELECT u, s.item, 0.0, NULL, false FROM moves JOIN effect_shares s USING (outcome_kind, outcome)
+            WHERE is_candidate AND adds > 0
+            UNION ALL
+            SELECT u, item, 0.0, NULL, false FROM (SELECT u FROM people WHERE {who})
+            CROSS JOIN (SELECT item FROM places WHERE place <= {max(k, BEST_ITEMS)})
+        )
+        SELECT u, item, max(strength) AS strength, arg_max(followed, (strength, -followed)) AS followed,
+               bool_or(near) AS near
+        FROM found GROUP BY u, item
+        """
+    )

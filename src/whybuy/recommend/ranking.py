@@ -1,0 +1,81 @@
+"""From candidates to the K rows of a user: lift in the user's state, what recent behaviors add, the order, and why.
+
+The order: items with a lift, by lift; then items without one (never shown), by what is known: what a confirmed effect
+adds, what others took after the user's last items, recently touched categories, and the place in the catalog (buyers,
+people who touched it, newness). Items bought within the last horizon come after everything else, where the catalog
+has nothing else to fill K, unless people buy the item repeatedly. Items not on sale never come.
+
+The policy is deterministic: a chosen slot has ``propensity`` 1. Exploration, with probabilities of its own, is not
+part of it yet.
+"""
+
+import duckdb
+
+from whybuy import columns as c
+from whybuy.recommend.candidates import load_candidates
+from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
+from whybuy.recommend.reasons import reason_sql
+from whybuy.recommend.terms import Terms
+
+RANK = "rank"
+LIFT = "lift"
+LIFT_LOW = "lift_low"
+LIFT_HIGH = "lift_high"
+P_BUY = "p_buy"
+BASIS = "basis"
+ANSWER_REASON = c.REASON
+
+
+def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[int, int], k: int) -> None:
+    """Make ``ranked``: up to ``k`` rows of every user from ``people[0]`` to before ``people[1]``, with their
+    reasons.
+    """
+    load_candidates(con, people=people, k=k)
+    # A lift measured from impressions stays as measured; p_buy and the order of items without a lift take the addition.
+    in_lift = "adds" if terms.basis == "view" else "0"
+    half = "adds_half" if terms.basis == "view" else "0"
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE weighed AS
+        WITH added AS (
+            SELECT u, item, adds * share AS adds, adds_half * share AS adds_half, said, share, s.place AS share_place
+            FROM candidates JOIN effect_shares s USING (item) JOIN moved m USING (u, outcome_kind, outcome)
+            QUALIFY row_number() OVER (PARTITION BY u, item ORDER BY abs(m.adds * share) DESC, outcome) = 1
+        ), joined AS (
+            SELECT k.u, k.item, strength, followed, near, place, coalesce(t.state, 0) AS state,
+                   coalesce(just_bought, false) AND NOT (
+                       buyers >= {REPEAT_BUYERS} AND repeat_buyers >= {REPEAT_SHARE} * buyers
+                   ) AS last,
+                   coalesce(a.adds, 0) AS adds, coalesce(a.adds_half, 0) AS adds_half, said, share, share_place
+            FROM candidates k JOIN places p ON p.item = k.item JOIN items i ON i.item = k.item
+            LEFT JOIN touched t ON t.u = k.u AND t.item = k.item
+            LEFT JOIN added a ON a.u = k.u AND a.item = k.item
+        )
+        SELECT j.*, l.lift + {in_lift} AS lift,
+               l.lift + {in_lift} - sqrt((l.lift - l.lift_low) ** 2 + {half} ** 2) AS lift_low,
+               l.lift + {in_lift} + sqrt((l.lift_high - l.lift) ** 2 + {half} ** 2) AS lift_high,
+               least(greatest(l.p_buy + adds, 0), 1) AS p_buy, l.n_shown, l.n_users
+        FROM joined j LEFT JOIN lifts l ON l.item = j.item AND l.state = j.state
+        """
+    )
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT *, row_number() OVER (
+            PARTITION BY u ORDER BY last, lift DESC NULLS LAST, adds DESC, strength DESC, near DESC, place
+        ) AS rank FROM weighed QUALIFY rank <= {k}
+        """
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(reason=reason_sql(terms))}")
+
+
+_WORDED = f"""
+    SELECT r.u, people.{c.USER}, CAST(rank AS INTEGER) AS {RANK}, i.{c.ITEM}, {LIFT}, {LIFT_LOW}, {LIFT_HIGH}, {P_BUY},
+           {{reason}} AS {ANSWER_REASON}, 1.0::DOUBLE AS {c.PROPENSITY}
+    FROM chosen r JOIN people USING (u) JOIN items i ON i.item = r.item LEFT JOIN items f ON f.item = r.followed
+    LEFT JOIN exposed x ON x.item = r.item
+    LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u
+    ORDER BY r.u, rank
+"""
+ANSWER_COLUMNS = (c.USER, RANK, c.ITEM, LIFT, LIFT_LOW, LIFT_HIGH, P_BUY, ANSWER_REASON, c.PROPENSITY)
+"""The columns of the output file, in order."""

@@ -1,0 +1,75 @@
+"""Why an item is recommended, in words, as one SQL expression: a million reasons are written without a loop.
+
+A reason says at most four things: what is not known of the user, where the user stands with the item, what showing it
+adds and on what evidence (or why that cannot be told), and the one confirmed effect of what the user did.
+"""
+
+from whybuy import columns as c
+from whybuy.recommend.store import quoted
+from whybuy.recommend.terms import Terms
+
+COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
+
+
+def reason_sql(terms: Terms) -> str:
+    """Return the expression over chosen ``r``, its item ``i``, the followed item ``f`` and the exposures ``x``."""
+    return f"""
+        trim(CASE WHEN is_known THEN {_standing(terms)} ELSE {quoted(COLD)} END
+        || CASE WHEN r.lift IS NULL THEN {_no_lift(terms)} ELSE {_lift(terms)} END
+        || CASE WHEN r.said IS NOT NULL THEN {_effect(terms)} ELSE '' END)
+    """
+
+
+def _standing(terms: Terms) -> str:
+    when = f"in the last {terms.lookback}" if terms.has_times else "before"
+    just = f"in the last {terms.horizon}" if terms.has_times else "before"
+    filler = f"You bought it {just}: it is here only because the catalog has nothing else to fill the list. "
+    return f"""CASE WHEN r.last THEN {quoted(filler)}
+        WHEN r.state = 3 THEN 'You bought it before. '
+        WHEN r.state = 2 THEN {quoted(f"You put it in the cart or marked it {when}. ")}
+        WHEN r.state = 1 THEN {quoted(f"You looked at it {when}. ")} ELSE '' END"""
+
+
+def _lift(terms: Terms) -> str:
+    if terms.basis == "view":
+        act, against = "Looking at it", "looking at others of its category"
+        grade = "by what people chose to look at, so at most suggestive"
+    else:
+        act, against = "Showing it", "showing others"
+        grade = "by the logged probabilities of being shown"
+    tail = f" purchases of it in 100 within {terms.horizon} against {against} ({grade}; "
+    few = "nobody was shown it in this situation, so the figure is that of its kind). "
+    if terms.basis == "view":
+        few = few.replace("was shown", "looked at")
+    return f"""{quoted(act)} || CASE WHEN r.lift >= 0 THEN ' adds ' ELSE ' takes away ' END
+        || printf('%.2f', 100 * abs(r.lift)) || {quoted(tail)}
+        || CASE WHEN coalesce(r.n_users, 0) = 0 THEN {quoted(few)}
+           ELSE 'from ' || r.n_users || CASE WHEN r.n_users = 1 THEN ' person' ELSE ' people' END
+                || ' in this situation, drawn to its kind). ' END"""
+
+
+def _no_lift(terms: Terms) -> str:
+    if terms.why_no_lift is not None:
+        why = quoted(f"No lift can be told: {terms.why_no_lift}. ")
+    else:
+        how = "looked at" if terms.basis == "view" else "shown"
+        counted = f"with {terms.lookback} of history before and {terms.horizon} of follow-up after"
+        never = f"No lift can be told: it was never {how} {counted}. "
+        always = f"No lift can be told: it was {how} every time, so there is nothing to compare with. "
+        empty = "No lift can be told: nobody in this log was in this situation. "
+        why = f"""CASE WHEN x.shown IS NULL THEN {quoted(never)} WHEN x.not_shown <= 0 THEN {quoted(always)}
+            ELSE {quoted(empty)} END"""
+    taken = "bought" if terms.goal == "purchase" else "took"
+    return f"""{why} || CASE
+        WHEN r.strength > 0 THEN 'People who touched ' || coalesce(f.{c.TITLE}, f.{c.ITEM}) || ' {taken} it after. '
+        WHEN r.near THEN 'It is of a category you were in last. '
+        WHEN i.buyers > 0 THEN 'Ranked by the number of its buyers: ' || i.buyers || '. '
+        WHEN i.touchers > 0 THEN 'Ranked by the number of people who touched it: ' || i.touchers || '. '
+        ELSE 'It is in the catalog, and nobody has touched it yet. ' END"""
+
+
+def _effect(terms: Terms) -> str:
+    part = "CASE WHEN r.lift IS NULL THEN '' ELSE ', ' || printf('%+.3f', 100 * r.adds) || ' of the figure above' END"
+    return f"""upper(r.said[1]) || r.said[2:] || CASE WHEN r.share_place = 1 THEN '; this is the one people take most ('
+        ELSE '; this is one of those people take (' END || printf('%.0f', 100 * r.share) || ' in 100)'
+        || {part if terms.basis == "view" else "''"} || '.'"""

@@ -1,0 +1,131 @@
+"""What one set of answers rests on: the basis of the lifts, the windows, and what the log cannot tell.
+
+The basis is one for the whole log, because lifts of two kinds cannot be ranked against each other: ``impression``
+where impressions carry their probability of being shown, else ``view``, where looking at an item stands in for being
+shown it.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from whybuy import columns as c
+from whybuy.config import Config, duration_ms, duration_text
+from whybuy.events.log import EventLog
+from whybuy.recommend.store import parquet_list, write_text
+
+Basis = Literal["impression", "view"]
+STATES = ("none", "viewed", "carted", "bought")
+"""The states of a user on an item, by the strongest thing done before: carted or marked, and viewed, within the
+lookback."""
+EXPOSED_ACTIONS = ("view",)
+VIEW_ACTIONS = ("view", "click")
+CART_ACTIONS = ("cart", "favorite")
+TOUCH_ACTIONS = ("view", "click", "favorite", "cart", "purchase", "review", "rating")
+"""Actions of the user on an item that say interest; exposures, removals and returns do not."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of all answers from one build.
+
+    Attributes
+    ----------
+    horizon_ms : a purchase of the item within this time after showing it counts
+    lookback_ms : "recently" means within this time
+    start_ms, end_ms : the observed window; ``end_ms`` is the "now" of every answer
+    why_no_lift : why no lift can be told for any item, None where lifts exist
+    goal : what counts as taking an item in the transitions: "purchase", or "touch" in a log without purchases
+    notes : plain words on what was left out
+    """
+
+    basis: Basis
+    horizon_ms: int
+    lookback_ms: int
+    start_ms: int
+    end_ms: int
+    has_times: bool
+    why_no_lift: str | None
+    goal: Literal["purchase", "touch"]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def horizon(self) -> str:
+        """The horizon as a duration."""
+        return duration_text(self.horizon_ms)
+
+    @property
+    def lookback(self) -> str:
+        """The lookback as a duration."""
+        return duration_text(self.lookback_ms)
+
+    def without_lift(self, why: str) -> "Terms":
+        """Return the terms of a log whose lifts turned out not to be tellable."""
+        return replace(self, why_no_lift=why)
+
+    def save(self, folder: Path) -> None:
+        """Write ``terms.json``."""
+        write_text(json.dumps(asdict(self), indent=1), folder / "terms.json")
+
+    @classmethod
+    def open(cls, folder: Path) -> "Terms":
+        """Read what :meth:`save` wrote."""
+        raw = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
+        return cls(**{**raw, "notes": tuple(raw["notes"])})
+
+
+def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> Terms:
+    """Return the terms that this log allows."""
+    quality = log.quality
+    usable, unusable = _impressions(con, log)
+    basis: Basis = "impression" if usable else "view"
+    notes = []
+    if unusable:
+        notes.append(
+            f"{unusable:,} impressions have no probability of being shown in (0, 1]; "
+            "they are neither shown nor not shown, and left out of the lifts"
+        )
+    terms = Terms(
+        basis=basis,
+        horizon_ms=duration_ms(config.recommend.horizon),
+        lookback_ms=duration_ms(config.lookback),
+        start_ms=quality.start_ms,
+        end_ms=quality.end_ms,
+        has_times=quality.has_times,
+        why_no_lift=None,
+        goal="purchase" if quality.actions.get("purchase") else "touch",
+        notes=tuple(notes),
+    )
+    return replace(terms, why_no_lift=_why_no_lift(terms, quality.actions))
+
+
+def _impressions(con: duckdb.DuckDBPyConnection, log: EventLog) -> tuple[int, int]:
+    """Return how many impressions have a usable probability, and how many have none."""
+    if not log.quality.actions.get("impression"):
+        return 0, 0
+    usable, total = con.execute(
+        f"""
+        SELECT count(*) FILTER (WHERE {c.PROPENSITY} > 0 AND {c.PROPENSITY} <= 1), count(*)
+        FROM read_parquet({parquet_list(log.shards)}) WHERE {c.ACTION} = 'impression' AND {c.ITEM} IS NOT NULL
+        """
+    ).fetchall()[0]
+    return int(usable), int(total - usable)
+
+
+def _why_no_lift(terms: Terms, actions: dict[str, int]) -> str | None:
+    day = 86_400_000
+    if not terms.has_times:
+        return f"the log has an order but no times, so purchases within {terms.horizon} cannot be told"
+    if not actions.get("purchase"):
+        return "the log has no purchases"
+    if terms.basis == "view" and not actions.get("view"):
+        return "the log has neither views nor impressions with their probability of being shown"
+    if terms.end_ms - terms.start_ms <= terms.lookback_ms + terms.horizon_ms:
+        return (
+            f"the log spans {(terms.end_ms - terms.start_ms) / day:.1f} days, and a lift needs more than "
+            f"{terms.lookback} of history and {terms.horizon} of follow-up"
+        )
+    return None

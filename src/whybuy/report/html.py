@@ -1,0 +1,222 @@
+"""One self-contained HTML file from the payload: words and tables by Jinja2, figures by the Plotly inside the file.
+
+Nothing is loaded from anywhere: styles, scripts and data are in the file, and its content security policy forbids the
+browser to fetch anything or to run any script but the two whose hashes it names. Everything from the log is escaped by
+Jinja2 (autoescape) or, inside JSON, by :func:`_json_for_script`; the policy is the second lock on that door.
+"""
+
+import base64
+import hashlib
+import os
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.graph_objects import Figure
+
+import whybuy
+from whybuy.causal.effects import Effect
+from whybuy.errors import WorkspaceError
+from whybuy.report import figures, wording
+from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ReportPayload, Timeline
+
+MAX_BYTES = 5_000_000
+_FOLDER = Path(__file__).parent / "templates"
+_PLOTLY = "plotly-basic-4.1.1.min.js"
+_CHECK_WORDS = {
+    "e_value": "E-value",
+    "ess": "effective sample size",
+    "min_e": "smallest propensity",
+    "max_e": "largest propensity",
+    "share_within_01_99": "share with propensity in [.01, .99]",
+    "max_smd_before": "largest standardized difference before",
+    "max_smd_after": "largest standardized difference after",
+    "ci_low": "95% interval from",
+    "ci_high": "95% interval to",
+}
+
+
+def write_report(payload: ReportPayload, path: Path) -> Path:
+    """Write the report as one HTML file, whole or not at all, and return its path.
+
+    Raises
+    ------
+    WorkspaceError
+        The folder cannot be written.
+    """
+    page = render(payload).encode("utf-8", errors="replace")
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkspaceError.of(
+            found=f"{path} cannot be written ({error.strerror})",
+            needed=f"a folder that can be written, with {len(page):,} bytes free",
+            do="Name another place or free some space",
+        ) from error
+    return path
+
+
+def render(payload: ReportPayload) -> str:
+    """Return the whole page."""
+    scripts = [_script(_PLOTLY), _script("report.js")]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            payload=payload,
+            version=whybuy.__version__,
+            style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+            scripts=[Markup(script) for script in scripts],
+            script_hashes=Markup(" ".join(_csp_hash(script) for script in scripts)),
+            plots={name: _json_for_script(figure) for name, figure in _figures(payload).items()},
+            places=_places(payload.effects),
+            axis=_Axis.of(payload.effects) if isinstance(payload.effects, EffectsPart) else None,
+            verdicts=VERDICTS,
+        )
+    )
+
+
+def _figures(payload: ReportPayload) -> dict[str, Figure]:
+    """Return every figure that the parts at hand allow."""
+    found: dict[str, Figure] = {}
+    if isinstance(payload.log, LogFacts) and isinstance(payload.log.timeline, Timeline):
+        found["timeline"] = figures.timeline(payload.log.timeline)
+    if isinstance(payload.effects, EffectsPart):
+        if payload.effects.compared:
+            found["comparison"] = figures.comparison(payload.effects.compared)
+            found["cloud"] = figures.cloud(payload.effects)
+        if payload.effects.funnel:
+            found["funnel"] = figures.comparison(payload.effects.funnel)
+    if not isinstance(payload.model, Missing):
+        if any(payload.model.train):
+            found["training"] = figures.training(payload.model)
+        if payload.model.nuisance:
+            found["nuisance"] = figures.nuisance_gain(payload.model)
+    if not isinstance(payload.campaigns, Missing):
+        found["campaigns"] = figures.campaigns(payload.campaigns)
+    if not isinstance(payload.profiles, Missing) and payload.profiles.stages:
+        found["lifecycle"] = figures.lifecycle(payload.profiles)
+    return found
+
+
+def _places(effects: EffectsPart | Missing) -> dict[tuple[str, str, str], int]:
+    """Return where each listed pair stands in the list of effects, so that others can point to it."""
+    if isinstance(effects, Missing):
+        return {}
+    return {(p.effect.treatment, p.effect.outcome, p.effect.horizon): i for i, p in enumerate(effects.top)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The common axis of the small interval marks in the list of effects; places are percent of its width."""
+
+    low: float
+    high: float
+    largest: float
+
+    @classmethod
+    def of(cls, effects: EffectsPart) -> "_Axis":
+        estimates = [p.effect.effect for p in effects.top if p.effect.effect.estimate is not None]
+        lows = sorted(e.ci_low for e in estimates if e.ci_low is not None)
+        highs = sorted(e.ci_high for e in estimates if e.ci_high is not None)
+        # A few very wide intervals must not flatten all others: the axis ends at the 4th and 96th percent of the ends.
+        low = min(lows[len(lows) // 25], 0.0) if lows else 0.0
+        high = max(highs[-1 - len(highs) // 25], 0.0) if highs else 0.0
+        pad = max(0.06 * (high - low), 0.001)
+        sizes = sorted(abs(e.estimate) for e in estimates if e.estimate is not None)
+        return cls(low - pad, high + pad, sizes[-1 - len(sizes) // 20] if sizes else 0.01)
+
+    def at(self, value: float | None) -> str:
+        """Return where a value stands, the ends of the axis for what lies beyond them."""
+        if value is None:
+            return "0"
+        share = (value - self.low) / (self.high - self.low)
+        return f"{100 * min(max(share, 0.0), 1.0):.2f}"
+
+    def width(self, low: float, high: float) -> str:
+        """Return the width of an interval."""
+        return f"{max(float(self.at(high)) - float(self.at(low)), 0.6):.2f}"
+
+    def depth(self, value: float) -> int:
+        """Return how deep a cell of the map is colored: percent of the largest effects."""
+        return round(100 * min(abs(value) / max(self.largest, 1e-9), 1.0) ** 0.7)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("points", "points_interval", "percent", "count", "plain", "day", "span", "window", "behavior"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["verdict"] = wording.verdict
+    environment.filters["shortened"] = wording.shortened
+    environment.filters["effect_interval"] = _effect_interval
+    environment.filters["command"] = _command
+    environment.filters["checks"] = _checks
+    environment.tests["missing"] = lambda part: isinstance(part, Missing)
+    environment.globals["bracket"] = wording.bracket
+    environment.globals["decimals"] = wording.decimals
+    return environment
+
+
+def _effect_interval(effect: Effect) -> str:
+    """Return ``+2.1 pp [1.4, 2.8]`` of an effect."""
+    e = effect.effect
+    places = wording.decimals(e.ci_low, e.ci_high)
+    if e.estimate is None:
+        return wording.DASH
+    return f"{wording.points(e.estimate, places)} pp {wording.bracket(e.ci_low, e.ci_high)}"
+
+
+def _command(effect: Effect) -> str:
+    """Return the command that asks this question again."""
+    names = f"--treatment {shlex.quote(effect.treatment)} --outcome {shlex.quote(effect.outcome)}"
+    return f"whybuy effects {names} --horizon {shlex.quote(effect.horizon)}"
+
+
+def _checks(effect: Effect) -> list[tuple[str, list[tuple[str, str]], bool | None]]:
+    """Return per check its name, its fields in words, and whether it passed (None where it does not say)."""
+    found = []
+    for name, fields in effect.checks.items():
+        rows = [
+            (_CHECK_WORDS.get(key, key.replace("_", " ")), wording.shortened(wording.plain(value), 60))
+            for key, value in fields.items()
+            if key != "passed"
+        ]
+        passed = fields.get("passed")
+        found.append((name.replace("_", " "), rows, passed if isinstance(passed, bool) else None))
+    return found
+
+
+def _script(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _csp_hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+def _json_for_script(figure: Figure) -> Markup:
+    """Return the figure's JSON without a character that could end the script element it stands in."""
+    text: str = figure.to_json()
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)

@@ -1,0 +1,67 @@
+"""Cross-fitting: nobody is judged by a learner that saw them."""
+
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from whybuy.behavior.folds import folds_of_users
+from whybuy.causal.learners import BoostingPlan, CrossFitter, nested_peers, pooled_peers
+
+
+def test_nested_peers_stay_within_the_twin():
+    peers = nested_peers(2, 3)
+    assert peers.tolist()[0] == [False, True, True, False, False, False]
+    assert not peers[0, 3:].any()
+    assert pooled_peers(2, 3).tolist()[0] == [False, True, True, False, True, True]
+
+
+def test_a_fold_that_teaches_itself_is_refused():
+    with pytest.raises(ValueError, match="would see the rows"):
+        CrossFitter(np.zeros((10, 1), np.float32), np.repeat([0, 1], 5), np.ones((2, 2), bool), BoostingPlan())
+
+
+def test_predictions_of_a_fold_do_not_depend_on_its_labels():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 3)).astype(np.float32)
+    y = (rng.random(1200) < 1 / (1 + np.exp(-X[:, 0]))).astype(np.uint8)
+    fold = np.repeat([0, 1, 2], 400)
+    fitter = CrossFitter(X, fold, ~np.eye(3, dtype=bool), BoostingPlan(rounds=20, min_rows_in_leaf=20))
+    first = fitter.predict(y, start=None)
+    flipped = y.copy()
+    flipped[:400] = 1 - flipped[:400]
+    second = fitter.predict(flipped, start=None)
+    np.testing.assert_array_equal(first[:400], second[:400])
+    assert (first[400:] != second[400:]).any()
+    assert np.corrcoef(first, 1 / (1 + np.exp(-X[:, 0])))[0, 1] > 0.8
+
+
+def test_starts_from_the_given_logits():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.05, 0.95, 3000)
+    y = (rng.random(3000) < p).astype(np.uint8)
+    noise = rng.normal(size=(3000, 2)).astype(np.float32)
+    fitter = CrossFitter(noise, np.arange(3000) % 3, ~np.eye(3, dtype=bool), BoostingPlan(rounds=5))
+    found = fitter.predict(y, start=logit(p).astype(np.float32))
+    assert np.abs(found - p).mean() < 0.02
+
+
+def test_rows_left_out_do_not_teach():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(900, 2)).astype(np.float32)
+    y = (rng.random(900) < 0.3).astype(np.uint8)
+    use = rng.random(900) < 0.7
+    other = np.where(use, y, 1 - y).astype(np.uint8)
+    fitter = CrossFitter(X, np.arange(900) % 3, ~np.eye(3, dtype=bool), BoostingPlan(rounds=10, min_rows_in_leaf=20))
+    np.testing.assert_allclose(
+        fitter.predict(y, start=None, use=use), fitter.predict(other, start=None, use=use), atol=1e-7
+    )
+
+
+def test_folds_are_a_function_of_the_id_alone():
+    ids = np.array([f"user-{i}" for i in range(4_000)], object)
+    folds, some = folds_of_users(ids), folds_of_users(ids[100:200])
+    np.testing.assert_array_equal(folds.twin[100:200], some.twin)
+    np.testing.assert_array_equal(folds.position[100:200], some.position)
+    assert abs(folds.twin.mean() - 0.5) < 0.03
+    assert np.bincount(folds.subfold).min() > 1200
+    assert abs(folds.position.mean() - 0.5) < 0.02

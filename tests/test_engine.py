@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from whybuy.config import config_from_dict
+from whybuy.engine import LocalEngine, engine_of
+from whybuy.errors import ConfigError, SourceError
+
+SHARDS = [Path(f"shard-{i}") for i in range(4)]
+
+
+def weight(shard: Path) -> float:
+    return 0.1 * 3 ** int(shard.name.removeprefix("shard-"))
+
+
+def test_the_sum_over_shards():
+    assert LocalEngine().map_sum(SHARDS, weight) == pytest.approx(4.0)
+
+
+def test_processes_give_the_same_bits():
+    assert LocalEngine(processes=2).map_sum(SHARDS, weight) == LocalEngine().map_sum(SHARDS, weight)
+
+
+def test_no_shards_are_refused():
+    with pytest.raises(SourceError, match=r"no shards.*at least one event.*whybuy check"):
+        LocalEngine().map_sum([], weight)
+
+
+def test_spark_is_refused_for_now():
+    config = {"engine": "spark", "events": [{"path": "log.csv"}]}
+    with pytest.raises(ConfigError, match=r'engine = "spark".*later.*Set engine = "local"'):
+        engine_of(config_from_dict(config, base=Path()))
+    assert engine_of(config_from_dict({**config, "engine": "local"}, base=Path())) == LocalEngine()
