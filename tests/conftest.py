@@ -6,11 +6,15 @@ later run with the same code leaves those out, so that an interrupted `make slow
 
 import functools
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from whybuy.workspace import code_version
 
@@ -70,3 +74,22 @@ def _tests_version() -> str:
     for file in sorted(TESTS.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def _schemas() -> Registry[Any]:
+    files = sorted((TESTS / "schemas").glob("*.json"))
+    return Registry().with_resources((f.name, Resource.from_contents(json.loads(f.read_text()))) for f in files)
+
+
+@pytest.fixture(scope="session")
+def conforms() -> Callable[[Any, str], None]:
+    """A function that fails where a JSON document is not of the shape of ``tests/schemas/NAME.json``."""
+
+    def check(document: Any, name: str) -> None:
+        schema = _schemas().contents(f"{name}.json")
+        validator = Draft202012Validator(schema, registry=_schemas())
+        found = sorted(validator.iter_errors(document), key=lambda error: error.json_path)
+        assert not found, "; ".join(f"{error.json_path}: {error.message}" for error in found[:5])
+
+    return check

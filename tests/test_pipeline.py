@@ -65,7 +65,7 @@ def test_a_stage_brings_those_it_needs_and_no_others(shop, built):
     [
         ({"recommend": {"k": 5}}, ["recommend", "report"]),
         ({"causal": {"confirm_behaviors": 3}}, ["confirm", "recommend", "report"]),
-        ({"causal": {"smallest_effect": 0.01}}, ["scan", "confirm", "recommend", "report"]),
+        ({"causal": {"smallest_effect": 0.01}}, ["scan", "confirm", "recommend", "campaign", "report"]),
         ({"behavior": {"epochs": 1}}, ["model", "scan", "confirm", "recommend", "report"]),
         ({"horizons": ["1d"]}, ["model", "scan", "confirm", "recommend", "campaign", "report"]),
         ({"clean": {"bots": False}}, list(STAGES)),

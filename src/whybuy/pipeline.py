@@ -24,6 +24,7 @@ from whybuy.workspace import Workspace, fingerprint
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect
+    from whybuy.causal.study import Study
     from whybuy.events.log import EventLog
     from whybuy.events.sequences import SequenceStore
 
@@ -126,6 +127,13 @@ class Pipeline:
 
         return SequenceStore.open(self.folder("sequences"), self.log)
 
+    @property
+    def study(self) -> "Study":
+        """What causal questions are asked of; the model's stage must have been run."""
+        from whybuy.causal.study import Study
+
+        return Study(self.store, self.log, self.config, self.folder("model"), self.folder("scan"))
+
     def effects(self, stage: str = "confirm") -> "list[Effect]":
         """Return all effects of the scan, or those with the confirmed ones in place."""
         from whybuy.causal.scan import read_effects
@@ -200,14 +208,13 @@ def _train(run: Pipeline, folder: Path) -> None:
 def _scan(run: Pipeline, folder: Path) -> None:
     from whybuy.causal.scan import scan_log
 
-    scan_log(run.store, run.log, run.folder("model"), run.config, folder, report=run.report)
+    scan_log(run.study, folder, report=run.report)
 
 
 def _confirm(run: Pipeline, folder: Path) -> None:
     from whybuy.causal.confirm import confirm_log
 
-    made_from = (run.folder("model"), run.folder("scan"))
-    confirm_log(run.store, run.log, *made_from, run.config, folder, report=run.report)
+    confirm_log(run.study, folder, report=run.report)
 
 
 def _recommend(run: Pipeline, folder: Path) -> None:
@@ -248,7 +255,7 @@ STAGES = {
     "scan": Stage(_scan, ("model",), {**_ASKED, "causal": {*_QUESTIONS, "smallest_effect"}}),
     "confirm": Stage(_confirm, ("scan",), {**_ASKED, "causal": True}),
     "recommend": Stage(_recommend, ("events", "confirm"), {"recommend": True, "seed": True}),
-    "campaign": Stage(_campaign, ("events",), {**_ASKED, "campaign": True, "protected": True}),
+    "campaign": Stage(_campaign, ("events",), {**_ASKED, "campaign": True, "causal": {"smallest_effect"}}),
     "profile": Stage(_profile, ("events",), {"protected": True, "timezone": True, "seed": True}),
     "report": Stage(_report, ("confirm", "recommend", "campaign", "profile")),
 }

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
@@ -32,9 +33,11 @@ def live(console: Console) -> Iterator[Report]:
         TextColumn("[dim]{task.fields[note]}"),
     )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=False) as bars:
+    # Standard output carries answers, perhaps into a file: it must not be drawn among the bars on standard error.
+    with Progress(*columns, console=console, transient=False, redirect_stdout=False) as bars:
 
         def report(task: str, done: float, total: float, note: str = "") -> None:
+            note = escape(note)
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=total, note=note)
             bars.update(tasks[task], completed=done, total=total, note=note)

@@ -64,7 +64,7 @@ class Workspace:
         folder = self.path(name)
         return all(_size(folder / file) == size for file, size in card["files"].items())
 
-    def stage(self, name: str, inputs: dict[str, Any], build: Callable[[Path], None]) -> Path:
+    def stage(self, name: str, inputs: dict[str, Any], build: Callable[[Path], object]) -> Path:
         """Return the folder of a stage, built first where it is missing or stale.
 
         Parameters
@@ -128,7 +128,7 @@ class Workspace:
             return None
         return card
 
-    def _build(self, name: str, inputs: dict[str, Any], build: Callable[[Path], None]) -> None:
+    def _build(self, name: str, inputs: dict[str, Any], build: Callable[[Path], object]) -> None:
         temporary = self.root / f"{_BUILDING}{name}"
         replaced = self.root / f"{_REPLACED}{name}"
         target = self.path(name)

@@ -3,10 +3,13 @@
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from whybuy.report import collect
 
 DAY_MS = 86_400_000
 START_MS = 19_800 * DAY_MS  # 2024-03-18
@@ -140,10 +143,14 @@ def shop_effects(rng: np.random.Generator):
     return named
 
 
-TRUTHS = [("view:books", "purchase:bags", -0.0195), ("search:shoes", "purchase:shoes", 0.045)] + [
-    ("favorite:cases", "purchase:bags", 0.0), ("view:phones", "purchase:cases", 0.031),
-    ("favorite:shoes", "purchase:shoes", 0.066), ("view:boots", "purchase:shoes", -0.0172),
-]  # fmt: skip
+TRUTHS = [
+    ("view:books", "purchase:bags", -0.0195),
+    ("search:shoes", "purchase:shoes", 0.045),
+    ("favorite:cases", "purchase:bags", 0.0),
+    ("view:phones", "purchase:cases", 0.031),
+    ("favorite:shoes", "purchase:shoes", 0.066),
+    ("view:boots", "purchase:shoes", -0.0172),
+]
 
 
 def _segment(attribute, value, estimate, half, n):
@@ -228,5 +235,30 @@ def write_workspace(root: Path) -> Path:
 
 
 @pytest.fixture
+def effect():
+    """The function that writes one effect in the contract's shape."""
+    return effect_json
+
+
+@pytest.fixture
+def put():
+    """The function that writes a JSON file of the workspace."""
+    return write_json
+
+
+@pytest.fixture
+def put_shard():
+    """The function that writes one shard of times and actions."""
+    return write_shard
+
+
+@pytest.fixture
 def workspace(tmp_path):
     return write_workspace(tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def whole():
+    """The payload of the workspace, for tests that only look."""
+    with TemporaryDirectory() as folder:
+        return collect(write_workspace(Path(folder)))

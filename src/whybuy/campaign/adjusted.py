@@ -46,13 +46,11 @@ def adjusted_result(
         "n_treated": int(treated.sum()),
         "n_control": int((~treated).sum()),
     }
-    checks: dict[str, dict[str, Any]] = {
-        "grounds": grounds_of(treated, outcome, 0.0),
-        "sample_ratio": design.sample_ratio,
-    }
+    checks: dict[str, dict[str, Any]] = {"sample_ratio": design.sample_ratio}
     notes = (*design.notes, *cohort.notes)
-    if min(treated.sum(), (~treated).sum()) == 0 or history.X.shape[1] == 0:
-        return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=notes, **shared)
+    why_not = _nothing_to_adjust(treated, history)
+    if why_not:
+        return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=(why_not, *notes), **shared)
     users = cohort.rows[c.USER].to_numpy(object)
     nuisances = fit_nuisances(People.of(history.X, users), treated, outcome, seed=observed.seed)
     data = _pair_data(cohort.rows[c.USER], treated, outcome, nuisances)
@@ -78,6 +76,16 @@ def adjusted_result(
     )
 
 
+def _nothing_to_adjust(treated: Bools, history: History) -> str | None:
+    """Return why nobody can be adjusted, or None."""
+    if treated.all() or not treated.any():
+        who = "others were" if treated.all() else "of the people sent it was"
+        return f"None {who} active before: there is nobody to compare with."
+    if history.X.shape[1] == 0:
+        return "Nothing is known of these people before: there is nothing to adjust for."
+    return None
+
+
 def _pair_data(user_ids: pd.Series, treated: Bools, outcome: Bools, nuisances: Nuisances) -> PairData:
     user = user_ids.ne(user_ids.shift()).cumsum().to_numpy(np.int64) - 1
     return PairData(treated.astype(float), outcome.astype(float), nuisances.e, nuisances.m, user)
@@ -96,7 +104,7 @@ def _checks(data: PairData, history: History, effect: Estimate) -> dict[str, dic
 
 
 def smd_limit(ess: float, n_covariates: int) -> float:
-    """Return the largest standardized difference that passes: .1, or what chance does to the largest of many, up to .25."""
+    """Return the largest standardized difference that passes: .1, or what chance makes of many, at most .25."""
     if ess <= 0:
         return MAX_SMD
     by_chance = NormalDist().inv_cdf(1 - 0.025 / max(n_covariates, 1)) * float(np.sqrt(2 / ess))
@@ -133,7 +141,7 @@ def _sensitivity(data: PairData, history: History, effect: Estimate) -> dict[str
 def _placebo(log: EventLog, cohort: Cohort, window: Window, observed: Observed) -> dict[str, Any]:
     """Return the effect on the outcome one horizon *before*, adjusted for what came before that.
 
-    A campaign that picks people by what they did in the last days fails this without any confounding left: it is a warning.
+    A campaign that picks people by what they did in the last days fails this with no confounding left: it only warns.
     """
     earlier = cohort.rows.assign(**{c.TIME_MS: cohort.rows[c.TIME_MS] - observed.horizon_ms})
     seen = observed.has_history(earlier[c.TIME_MS]).to_numpy(bool)

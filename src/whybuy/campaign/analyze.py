@@ -86,7 +86,7 @@ def _analyze(inquiry: _Inquiry, assignments: Assignments, campaign: str) -> Camp
         why = "The log has an order of events but no times, and an effect is counted within a horizon."
         return _unanswered(inquiry, design, campaign, why)
     if not design.rows[TREATED].any():
-        why = f"All {len(design.rows):,} people are in a control arm: nobody was sent it."
+        why = f"Everybody ({len(design.rows):,}) is in a control arm: nobody was sent it."
         return _unanswered(inquiry, design, campaign, why)
     if design.kind == "targeted":
         cohort = targeted_cohort(log, design, observed, campaign)
@@ -136,7 +136,7 @@ def _unanswered(
 def _redemptions(
     assignments: Assignments, campaign: str, cohort: Cohort, window: Window
 ) -> dict[str, dict[str, float | int]]:
-    """Return how many of the people sent it redeemed it within the horizon; nothing where the log has no redemptions."""
+    """Return how many of the people sent it redeemed it within the horizon; nothing where none is logged."""
     redeemed = assignments.redeemed_of(campaign)
     if redeemed.empty:
         return {}

@@ -1,9 +1,9 @@
 """Who was assigned to which campaign, when and to which arm, and whether that was done at random.
 
-One opportunity is a user's first event of a campaign. Randomized means declared so in the config, or logged propensities
-that are constant within every arm and that the observed split agrees with; balance alone proves nothing. A split that
-disagrees with what was declared or logged (a sample-ratio mismatch) says that somebody was lost on the way into one arm,
-so it stops every verdict.
+One opportunity is a user's first event of a campaign. Randomized means declared so in the config, or logged
+propensities that are constant within every arm and that the observed split agrees with; balance alone proves nothing.
+A split that disagrees with what was logged (a sample-ratio mismatch) says that somebody was lost on the way into one
+arm, so it stops every verdict.
 """
 
 from collections.abc import Mapping
@@ -125,12 +125,12 @@ def design_of(rows: pd.DataFrame, config: Config, campaign: str) -> Design:
     in_two = rows[N_ARMS] > 1
     if in_two.any():
         set_aside["in_two_arms"] = int(in_two.sum())
-        notes.append(f"{in_two.sum():,} people were logged in more than one arm and are set aside.")
+        notes.append(f"Set aside because logged in more than one arm: {in_two.sum():,}.")
     has_controls = bool(rows[CONTROL].any())
     no_arm = folded.isna() & has_controls
     if no_arm.any():
         set_aside["without_arm"] = int(no_arm.sum())
-        notes.append(f"{no_arm.sum():,} people were logged without an arm and are set aside.")
+        notes.append(f"Set aside because logged without an arm: {no_arm.sum():,}.")
     rows = rows[~(in_two | no_arm)].reset_index(drop=True)
     rows[TREATED] = ~rows[CONTROL]
     has_controls = bool(rows[CONTROL].any())
@@ -144,7 +144,7 @@ def _kind(rows: pd.DataFrame, has_controls: bool, *, declared: bool) -> tuple[Ki
         if declared:
             notes.append("It is declared randomized, but no control arm is logged: log the people held out too.")
         return "targeted", sample_ratio({}, None), notes
-    observed = rows[c.ARM].value_counts().to_dict()
+    observed = {str(arm): int(n) for arm, n in rows[c.ARM].value_counts().items()}
     shares, why_not = logged_shares(rows)
     ratio = sample_ratio(observed, shares)
     if declared:
@@ -163,7 +163,7 @@ def logged_shares(rows: pd.DataFrame) -> tuple[dict[str, float] | None, str]:
     if known.isna().all():
         return None, "no propensity is logged."
     if known.isna().any():
-        return None, f"{known.isna().sum():,} of {len(rows):,} people have no propensity."
+        return None, f"the propensity is missing for {known.isna().sum():,} of {len(rows):,} people."
     if ((known <= 0) | (known > 1)).any():
         return None, "some propensities lie outside (0, 1]."
     by_arm = known.groupby(rows[c.ARM])

@@ -1,11 +1,13 @@
 """Who is compared with whom, from when on.
 
 - **arms** (randomized or unknown): everybody assigned, from the moment of their assignment.
-- **targeted**: the people sent it, from the moment of sending, against people at comparable moments: every user is given a
-  moment drawn from the moments of sending, and counts as a control if active before it and not sent it *by then*. People
-  sent it later are controls at their earlier moment: to leave them out would pick controls by their future, and where
-  sending follows activity the controls would be those who were about to stop. What is estimated is therefore "sent now
-  instead of not yet"; how many controls were sent it within their horizon is reported.
+- **targeted**: the people sent it, from the moment of sending, against people at comparable moments: every user gets a
+  moment drawn from the moments of sending, and counts as a control if active before it and not sent it *by then*.
+  People sent it later are controls at their earlier moment: to leave them out would pick controls by their future, and
+  where sending follows activity the controls would be those who were about to stop. What is estimated is therefore
+  "sent now instead of not yet"; how many controls were sent it within their horizon is reported. Only where sending
+  comes in waves (at most a day long, half a day apart), whose people were picked before the first of them was sent it,
+  are the people of a wave no controls of each other.
 
 Nobody without complete follow-up is counted as a non-buyer: they are left out and counted.
 """
@@ -25,7 +27,8 @@ from whybuy.events.log import EventLog
 
 MAX_ROWS_PER_ARM = 40_000
 """At most this many people of an arm are adjusted (a random sample of users beyond)."""
-_FIRST = "first_ms"
+_FIRST, _WAVE_END = "first_ms", "wave_end_ms"
+_WAVE_GAP_MS, _WAVE_MS = 12 * 3_600_000, 24 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def arms_cohort(design: Design, observed: Observed) -> Cohort:
 
 
 def targeted_cohort(log: EventLog, design: Design, observed: Observed, campaign: str) -> Cohort:
-    """Return the people sent ``campaign`` and controls at comparable moments, drawn by the seed and the campaign's name."""
+    """Return the people sent ``campaign`` and controls at comparable moments, drawn by seed and campaign."""
     users = log.users()[[c.USER, _FIRST, c.N_EVENTS]]
     sent = design.rows[[c.USER, c.TIME_MS, c.ARM]].merge(users, on=c.USER)
     followed = observed.has_followup(sent[c.TIME_MS])
@@ -105,12 +108,13 @@ def targeted_cohort(log: EventLog, design: Design, observed: Observed, campaign:
     if early.any():
         set_aside["without_lookback"] = int(early.sum())
         lookback = duration_text(observed.lookback_ms)
-        notes += (f"{early.sum():,} people were sent it before the log had {lookback} of history: left out.",)
+        notes += (f"Left out because sent it before the log had {lookback} of history: {early.sum():,}.",)
     kept = sent[followed & ~early]
     if kept.empty:
         return Cohort(_ordered(kept.assign(**{TREATED: True})), set_aside, notes)
     rng = np.random.default_rng([observed.seed, zlib.crc32(campaign.encode())])
-    controls = _controls(users, design.everyone, kept[c.TIME_MS].to_numpy(), rng)
+    moments = kept[[c.TIME_MS]].assign(**{_WAVE_END: wave_ends(design.everyone[c.TIME_MS], kept[c.TIME_MS])})
+    controls = _controls(users, design.everyone, moments, rng)
     soon = (controls["sent_ms"] - controls[c.TIME_MS] <= observed.horizon_ms).sum()
     if soon:
         set_aside["controls_sent_within_horizon"] = int(soon)
@@ -128,20 +132,30 @@ def only_active(cohort: Cohort, active: npt.NDArray[np.bool_]) -> Cohort:
     set_aside, notes = dict(cohort.set_aside), cohort.notes
     if idle:
         set_aside["without_activity_before"] = idle
-        notes += (f"{idle:,} people were sent it before they ever did anything: nobody is like them, left out.",)
+        notes += (f"Left out because sent it before they ever did anything (nobody is like them): {idle:,}.",)
     return Cohort(cohort.keep(active), set_aside, notes)
 
 
-def _controls(
-    users: pd.DataFrame, sent: pd.DataFrame, sent_times: npt.NDArray[np.int64], rng: np.random.Generator
-) -> pd.DataFrame:
+def wave_ends(all_ms: pd.Series, ms: pd.Series) -> npt.NDArray[np.int64]:
+    """Return for each of ``ms`` (all in ``all_ms``) the end of its wave of sending, itself where there is none."""
+    times = np.sort(all_ms.to_numpy(np.int64))
+    starts = np.flatnonzero(np.diff(times, prepend=times[0] - _WAVE_GAP_MS - 1) > _WAVE_GAP_MS)
+    lasts = times[np.append(starts[1:], len(times)) - 1]
+    at = ms.to_numpy(np.int64)
+    wave = np.searchsorted(times[starts], at, side="right") - 1
+    is_short = (lasts - times[starts])[wave] <= _WAVE_MS
+    return np.where(is_short, lasts[wave], at)
+
+
+def _controls(users: pd.DataFrame, sent: pd.DataFrame, moments: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Return users with a drawn moment before which they were there and by which they were not sent it."""
     pool = users[users[c.N_EVENTS] > 0].sort_values(c.USER, ignore_index=True)
     # Sorted, so that neither the order of users nor of assignments changes what is drawn.
-    pool[c.TIME_MS] = rng.choice(np.sort(sent_times), size=len(pool))
+    drawn = rng.integers(len(moments), size=len(pool))
+    pool[[c.TIME_MS, _WAVE_END]] = moments.sort_values(c.TIME_MS).to_numpy()[drawn]
     own = sent.set_index(c.USER)[c.TIME_MS].rename("sent_ms")
     pool = pool.join(own, on=c.USER)
-    not_yet = pool["sent_ms"].isna() | (pool["sent_ms"] > pool[c.TIME_MS])
+    not_yet = pool["sent_ms"].isna() | (pool["sent_ms"] > pool[_WAVE_END])
     return pool[not_yet & (pool[_FIRST] < pool[c.TIME_MS])]
 
 
@@ -149,7 +163,7 @@ def _unfollowed(n: int, observed: Observed) -> tuple[dict[str, int], tuple[str, 
     if n == 0:
         return {}, ()
     horizon = duration_text(observed.horizon_ms)
-    return {"without_followup": n}, (f"{n:,} people were assigned less than {horizon} before the log ends: left out.",)
+    return {"without_followup": n}, (f"Left out because assigned less than {horizon} before the log ends: {n:,}.",)
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:

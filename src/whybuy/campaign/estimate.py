@@ -1,8 +1,8 @@
 """From outcomes of two groups of people to estimates: plain arrays in, :class:`Estimate` out.
 
-Randomized: the difference of proportions, and the same sharpened by what people did before (fully interacted regression).
-Otherwise: the overlap-weighted effect by residual on residual (with errors by user, since one person can be a control before
-being sent it), and the effect on the people sent it by augmented inverse probability weights.
+Randomized: the difference of proportions, and the same sharpened by what people did before (interacted regression).
+Otherwise: the overlap-weighted effect by residual on residual (with errors by user, since one person can be a control
+before being sent it), and the effect on the people sent it by augmented inverse probability weights.
 """
 
 import math
@@ -87,8 +87,8 @@ def overlap_weighted(data: PairData) -> tuple[Estimate, float]:
 def effect_on_the_treated(data: PairData, nuisances: Nuisances) -> Estimate:
     """Return the ATT by augmented inverse probability weighting, clustered by user.
 
-    Refused where fewer than 95% of the people have a propensity of at most .99: their controls would weigh over 99 people
-    each. The few beyond weigh as much as .99 allows.
+    Refused where fewer than 95% of the people have a propensity of at most .99: their controls would weigh over 99
+    people each. The few beyond weigh as much as .99 allows.
 
     Source: Chernozhukov et al., Double/debiased machine learning (Econometrics Journal, 2018), the score of the ATTE.
     """

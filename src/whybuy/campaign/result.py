@@ -122,8 +122,8 @@ class CampaignResult:
             "" if self.naive.difference is None else f"; the plain comparison says {_per_100(self.naive.difference)}"
         )
         return (
-            f"{who}: being sent it changes {self.outcome} within {self.horizon} by {_per_100(e.estimate)} in 100 people "
-            f"[{_per_100(e.ci_low)}, {_per_100(e.ci_high)}], judged on {self.n_treated:,} sent and "
+            f"{who}: being sent it changes {self.outcome} within {self.horizon} by {_per_100(e.estimate)} "
+            f"in 100 people [{_per_100(e.ci_low)}, {_per_100(e.ci_high)}], judged on {self.n_treated:,} sent and "
             f"{self.n_control:,} others{naive}. Verdict: {self.verdict.replace('_', ' ')}."
         )
 

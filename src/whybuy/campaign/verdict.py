@@ -125,11 +125,14 @@ def _failures(result: CampaignResult) -> tuple[list[str], list[str], list[str]]:
         )
     if failed("nuisance"):
         weak.append("Nuisance: who was sent it, or who buys, is predicted worse than by the base rate.")
-    if failed("sensitivity"):
+    # Where the interval holds zero there is no effect to explain away.
+    if failed("sensitivity") and (result.effect.p_value or 0) < Q_LIMIT:
         group = checks["sensitivity"]["strongest_group"]
         weak.append(f"Sensitivity: a hidden reason as strong as {group} could explain the effect.")
     if failed("placebo"):
-        warnings.append("Warning: the outcome differed already in the time before the assignment.")
+        warnings.append(
+            "Warning: the outcome differed already in the time before (picking people by their last days does that)."
+        )
     return fatal, weak, warnings
 
 

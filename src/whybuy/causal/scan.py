@@ -152,7 +152,9 @@ def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
     B, A = source.heads.n_behaviors, len(source.outcomes)
     pairs, counts = PairSums.zeros(B, A), PairCounts.zeros(B, A)
     diagonal, diagonal_counts = PairSums.zeros(A, 1), PairCounts.zeros(A, 1)
-    losses = {name: np.zeros(A if name.startswith("m_") else B) for name in ("e_counts", "e_model", "m_counts", "m_model")}
+    losses = {
+        name: np.zeros(A if name.startswith("m_") else B) for name in ("e_counts", "e_model", "m_counts", "m_model")
+    }
     n_trials = np.zeros(A)
     low, high, n = np.full(B, np.inf), np.full(B, -np.inf), 0
     for block in _with_progress(source, "scan: pairs", report):

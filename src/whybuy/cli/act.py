@@ -1,21 +1,34 @@
 """``recommend``, ``campaign`` and ``profile``: what to do, and for whom."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from whybuy.cli.session import Session, command
+from whybuy.cli.session import Session, command, write_output
+from whybuy.cli.tables import Column, number, show_table
+from whybuy.columns import USER
 from whybuy.errors import QuestionError
-
-if TYPE_CHECKING:
-    from whybuy.pipeline import Pipeline
+from whybuy.pipeline import CAMPAIGNS, Pipeline
 
 RECOMMENDATIONS = "recommendations.parquet"
 
+CAMPAIGN_COLUMNS: tuple[Column, ...] = (
+    ("campaign", "left"),
+    ("kind", "left"),
+    ("outcome", "left"),
+    ("horizon", "left"),
+    ("naive", "right"),
+    ("adjusted", "right"),
+    ("low", "right"),
+    ("high", "right"),
+    ("verdict", "left"),
+)
+
 
 @command
-def recommend(  # noqa: PLR0913 - one parameter per option
+def recommend(
     session: Session,
     *,
     user: Annotated[str | None, typer.Option(help="One user.")] = None,
@@ -38,30 +51,125 @@ def recommend(  # noqa: PLR0913 - one parameter per option
         k = k or pipeline.config.recommend.k
         if user is None:
             output = output or pipeline.workspace.root / RECOMMENDATIONS
-            _recommend_many(session, pipeline, k, users, output)
+            document, text = _for_many(pipeline, k, users, output)
         else:
-            _recommend_one(session, pipeline, k, user, output)
+            document, text = _for_one(pipeline, k, user, output)
+    if session.as_json:
+        session.emit(document)
+    else:
+        session.say(text)
 
 
-def _recommend_one(session: Session, pipeline: "Pipeline", k: int, user: str, output: Path | None) -> None:
+def id_in_log(pipeline: Pipeline, user: str) -> str:
+    """Return the id that the log knows a user by: the pseudonym, where the config asks for pseudonyms."""
+    from whybuy.trust.privacy import key_from_environment, pseudonyms
+
+    privacy = pipeline.config.privacy
+    if not privacy.pseudonymize or (pipeline.log.users()[USER] == user).any():
+        return user
+    return pseudonyms([user], key_from_environment(privacy.key_variable))[0]
+
+
+def _for_one(pipeline: Pipeline, k: int, user: str, output: Path | None) -> tuple[dict[str, Any], str]:
+    """Return the answer for one user as JSON and in words; also written to ``output``."""
     from whybuy.recommend.batch import recommend_user
 
-    answer = recommend_user(pipeline.folder("recommend"), pipeline.log, user, k)
+    answer = recommend_user(pipeline.folder("recommend"), pipeline.log, id_in_log(pipeline, user), k)
     if output is not None:
-        with writing(output):
-            answer.to_frame().to_parquet(output, index=False)
-    if session.as_json:
-        session.emit(answer.to_json())
-    else:
-        session.say(answer.summary())
+        write_output(output, lambda path: answer.to_frame().to_parquet(path, index=False))
+    return answer.to_json(), answer.summary()
 
 
-def _recommend_many(session: Session, pipeline: "Pipeline", k: int, users: Path | None, output: Path) -> None:
+def _for_many(pipeline: Pipeline, k: int, users: Path | None, output: Path) -> tuple[dict[str, Any], str]:
+    """Write the answers for a file of users, or for all; return what was written as JSON and in words."""
+    import pyarrow.parquet as pq
+
     from whybuy.recommend.batch import recommend_all
 
-    folder = pipeline.folder("recommend")
-    written = recommend_all(folder, pipeline.log, k, output, users=users, report=pipeline.report)
-    if session.as_json:
-        session.emit({"output": str(written)})
+    recommend_all(pipeline.folder("recommend"), pipeline.log, k, output, users=users, report=pipeline.report)
+    n_rows = pq.read_metadata(output).num_rows
+    return {"output": str(output), "rows": n_rows}, f"{n_rows:,} recommendations: {output}"
+
+
+@command
+def campaign(
+    session: Session,
+    *,
+    campaign_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One campaign; all where left out.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="What counts, as in purchase:shoes; any purchase.")] = None,
+    horizon: Annotated[str | None, typer.Option(help="Within how long after the assignment, as in 7d.")] = None,
+) -> None:
+    """Say what being sent a campaign changes, with the plain comparison beside it."""
+    changed = outcome is not None or horizon is not None
+    if changed and campaign_id is None:
+        raise QuestionError.of(
+            found="--outcome or --horizon was given without a campaign",
+            needed="the id of one campaign",
+            do="Name it, as in `whybuy campaign spring --horizon 14d`",
+        )
+    with session.pipeline() as pipeline:
+        pipeline.run("campaign" if not changed else "events")
+        found = [] if changed else _known_campaigns(pipeline)
+        known = {raw["campaign"]: raw for raw in found}
+        if campaign_id is not None and campaign_id not in known:
+            known[campaign_id] = _answered(pipeline, campaign_id, outcome, horizon)
+    if campaign_id is not None:
+        _show_campaign(session, known[campaign_id])
+    elif session.as_json:
+        session.emit({"campaigns": found})
+    elif found:
+        show_table(session.out, CAMPAIGN_COLUMNS, map(_campaign_row, found))
     else:
-        session.say(f"recommendations: {written}")
+        session.say("The log has no campaign: no event with the action campaign names a campaign_id.")
+
+
+def _known_campaigns(pipeline: Pipeline) -> list[dict[str, Any]]:
+    text = (pipeline.folder("campaign") / CAMPAIGNS).read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = json.loads(text)["campaigns"]
+    return found
+
+
+def _answered(pipeline: Pipeline, campaign_id: str, outcome: str | None, horizon: str | None) -> dict[str, Any]:
+    """Return the effect of a campaign on another outcome or within another horizon, computed now."""
+    from whybuy.campaign import analyze_campaign
+    from whybuy.campaign.analyze import DEFAULT_OUTCOME
+
+    result = analyze_campaign(
+        pipeline.log,
+        pipeline.config,
+        campaign_id,
+        outcome=outcome or DEFAULT_OUTCOME,
+        horizon=horizon,
+        report=pipeline.report,
+    )
+    return result.to_json()
+
+
+def _campaign_row(raw: dict[str, Any]) -> list[str]:
+    effect = raw["effect"]
+    numbers = (raw["naive"]["difference"], effect["estimate"], effect["ci_low"], effect["ci_high"])
+    names = (raw["campaign"], raw["kind"], raw["outcome"], raw["horizon"])
+    return [*names, *map(number, numbers), raw["verdict"]]
+
+
+def _show_campaign(session: Session, raw: dict[str, Any]) -> None:
+    if session.as_json:
+        session.emit(raw)
+        return
+    show_table(session.out, CAMPAIGN_COLUMNS, [_campaign_row(raw)])
+    session.say()
+    session.say(f"judged on {raw['n_treated']:,} people who were sent it and {raw['n_control']:,} who were not")
+    for reason in raw["reasons"]:
+        session.say(f"- {reason}")
+
+
+@command
+def profile(
+    session: Session,
+    *,
+    user: Annotated[str | None, typer.Argument(metavar="[USER]", help="One user; all where left out.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file to write.", dir_okay=False)] = None,
+) -> None:
+    """Describe a user, or all of them: what they do, like and are about to do."""
+    with session.pipeline() as pipeline:
+        pipeline.run("profile")

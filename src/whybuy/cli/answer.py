@@ -77,9 +77,10 @@ def effects(  # noqa: PLR0913 - one parameter per option
     asked.require_askable()
     with session.pipeline() as pipeline:
         pipeline.run("confirm")
-        if asked.is_pair:
-            show_answer(session, answered(pipeline, asked))
-            return
+        answer = answered(pipeline, asked) if asked.is_pair else None
+    if answer is not None:
+        show_answer(session, answer)
+        return
     found = [effect for effect in pipeline.effects() if asked.holds(effect)]
     shown = by_strength(found) if all_ else headlines(found)[:top]
     if session.as_json:
@@ -117,8 +118,7 @@ def answered(pipeline: Pipeline, asked: Asked) -> "Effect":
             same = (effect.treatment, effect.outcome) == (str(question.treatment), str(question.outcome))
             if same and effect.method == "confirmed" and duration_ms(effect.horizon) == duration_ms(horizon):
                 return effect
-    folders = (pipeline.folder("model"), pipeline.folder("scan"))
-    return answer(question, pipeline.store, pipeline.log, folders, pipeline.config, report=pipeline.report)
+    return answer(question, pipeline.study, report=pipeline.report)
 
 
 def show_answer(session: Session, effect: "Effect") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whybuy.cli.session import Session, command
 from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
+from whybuy.config import Config, duration_ms
 from whybuy.pipeline import Pipeline, StageDone
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class RunSummary:
     def show(self, session: Session) -> None:
         """Print the summary for people."""
         plan = self.training["plan"]
-        session.say(rows_line(self.quality))
+        session.say(self.quality.summary().splitlines()[0])
         session.say(
             f"chosen: a model of {self.training['parameters']:,} parameters (width {plan['width']}, depth "
             f"{plan['depth']}), {plan['epochs']} passes over {self.training['share_of_users']:.0%} of the users; "
@@ -111,17 +112,41 @@ def rows_json(quality: "Quality") -> dict[str, int]:
         "read": quality.rows_read,
         "kept": quality.rows_kept,
         "duplicates_merged": quality.duplicates_merged,
-        "rejected": sum(quality.rejected.values()),
+        "rejected": quality.rows_rejected,
     }
 
 
-def rows_line(quality: "Quality") -> str:
-    """Return the identity of rows in words."""
-    rows = rows_json(quality)
-    return (
-        f"rows: {rows['read']:,} read = {rows['kept']:,} kept + {rows['duplicates_merged']:,} duplicates merged + "
-        f"{rows['rejected']:,} rejected"
-    )
+@command
+def check(session: Session) -> None:
+    """Say how good the log is, and what each later part can and cannot do with it."""
+    from whybuy.events.quality import capabilities
+
+    with session.pipeline() as pipeline:
+        pipeline.run("events")
+    quality, config = pipeline.log.quality, pipeline.config
+    windows = windows_json(quality, config)
+    found = capabilities(quality, config)
+    if session.as_json:
+        capable = [capability.to_json() for capability in found]
+        session.emit({"quality": quality.to_json(), "windows": windows, "capabilities": capable})
+        return
+    session.say(quality.summary())
+    if quality.rows_rejected:
+        session.say(f"rejected rows: {pipeline.log.rejected_path}")
+    session.say(f"horizon {', '.join(windows['horizons'])}, lookback {windows['lookback']}: {windows['why']}")
+    session.say()
+    for capability in found:
+        session.say(capability.summary())
+
+
+def windows_json(quality: "Quality", config: Config) -> dict[str, Any]:
+    """Return horizons and lookback as configured, what the rule would choose for this log, and why."""
+    from whybuy.events.span import windows
+
+    chosen, reason = windows(quality.q99_ms - quality.q01_ms if quality.has_times else None)
+    follows = {duration_ms(text) for text in (*config.horizons, config.lookback)} == {duration_ms(chosen)}
+    why = reason if follows else f"as whybuy.toml says; the rule would choose {chosen}: {reason}"
+    return {"horizons": config.horizons, "lookback": config.lookback, "chosen_by_rule": chosen, "why": why}
 
 
 @command

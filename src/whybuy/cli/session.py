@@ -3,10 +3,11 @@
 import functools
 import inspect
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ import typer
 from rich.console import Console
 
 from whybuy.config import load_config
-from whybuy.errors import WhybuyError
+from whybuy.errors import WhybuyError, WorkspaceError
 from whybuy.pipeline import CARD, Pipeline, StageDone
 from whybuy.progress import Report, live, quiet
 from whybuy.workspace import Workspace
@@ -110,6 +111,30 @@ class Session:
     def _finished(self, done: StageDone) -> None:
         took = "up to date" if done.seconds is None else f"done in {done.seconds:.1f} s"
         self.note(f"{done.name}: {took}")
+
+
+def write_output(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file that the user named, whole or not at all.
+
+    Raises
+    ------
+    WorkspaceError
+        The file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WorkspaceError.of(
+            found=f"{path} cannot be written ({error.strerror or error})",
+            needed="a writable place with room for the answer is needed",
+            do="Name another --output or free some space",
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 Command = Callable[..., None]

@@ -2,17 +2,22 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.prompt import Prompt
+from rich.text import Text
 
-from whybuy.cli.session import Session, command
+from whybuy.cli.session import DEFAULT_CONFIG, Session, command
 from whybuy.cli.tables import Column, number, show_table
 from whybuy.pipeline import TRUTH, Pipeline
 
 if TYPE_CHECKING:
+    from whybuy.events.propose import Proposal
     from whybuy.worlds import TrueEffect
 
 DEMO_COLUMNS: tuple[Column, ...] = (
@@ -39,9 +44,7 @@ def demo(
     started = time.monotonic()
     truths = demo_truth()
     with session.workspace.lock():
-        folder = session.workspace.stage(
-            "demo", {"seed": seed}, lambda folder: write_demo(draw_demo(seed), folder)
-        )
+        folder = session.workspace.stage("demo", {"seed": seed}, lambda folder: write_demo(draw_demo(seed), folder))
         session.workspace.write_json(TRUTH, [asdict(effect) for effect in truths])
         with session.pipeline(folder / "whybuy.toml") as pipeline:
             pipeline.run()
@@ -53,20 +56,19 @@ def demo(
     show_table(session.out, DEMO_COLUMNS, [_cells(row) for row in rows])
     session.say()
     session.say(
-        "naive: P(outcome within 7 days | the behavior) - P(outcome | another decision); adjusted, low, high: the effect "
-        "with its 95% interval; truth: the same contrast computed in the equations of the shop"
+        "naive: P(outcome within 7 days | the behavior) - P(outcome | another decision); adjusted, low, high: the "
+        "effect with its 95% interval; truth: the same contrast computed in the equations of the shop"
     )
     session.say(f"report: {pipeline.report_path}")
     session.say(f"{seconds:.0f} s; next: whybuy effects --workspace {session.root} --all")
 
 
-def compared(pipeline: Pipeline, truths: "list[TrueEffect]") -> list[dict[str, Any]]:
+def compared(pipeline: Pipeline, truths: "Sequence[TrueEffect]") -> list[dict[str, Any]]:
     """Return the naive and the adjusted answer beside every known truth."""
-    horizon = pipeline.config.horizons[0]
-    found = {(e.treatment, e.outcome): e for e in pipeline.effects() if e.horizon == horizon}
+    found = {(e.treatment, e.outcome, e.horizon): e for e in pipeline.effects()}
     rows = []
     for truth in truths:
-        effect = found[truth.treatment, truth.outcome]
+        effect = found[truth.treatment, truth.outcome, truth.horizon]
         rows.append(
             {
                 "treatment": truth.treatment,
@@ -84,3 +86,61 @@ def compared(pipeline: Pipeline, truths: "list[TrueEffect]") -> list[dict[str, A
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [value if isinstance(value, str) else number(value) for value in row.values()]
+
+
+@command
+def init(
+    session: Session,
+    *,
+    events: Annotated[str, typer.Argument(help="A file, a folder, a glob, or file.duckdb::table.")],
+    items: Annotated[str | None, typer.Option(help="The items file.")] = None,
+    users: Annotated[str | None, typer.Option(help="The users file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The config to write; whybuy.toml.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Propose how the columns of a log map to those of whybuy, and write the config."""
+    from whybuy.events.propose import propose, write_config
+
+    path = output or session.config_path or DEFAULT_CONFIG
+    proposal = propose(events, items=items, users=users, into=path.absolute().parent)
+    if sys.stdin.isatty() and session.err.is_terminal and not session.as_json:
+        proposal = _asked(proposal, session.err)
+    backup = write_config(proposal, path)
+    if session.as_json:
+        session.emit(_proposal_json(proposal, path, backup))
+        return
+    session.say(proposal.summary())
+    for note in proposal.notes:
+        session.say(f"- {note}")
+    for choice in proposal.choices:
+        session.say(f"- {choice.question}")
+    if backup is not None:
+        session.say(f"kept as it was: {backup}")
+    options = "" if path == DEFAULT_CONFIG else f" -c {path}"
+    session.say(f"written: {path}; next: whybuy check{options}, then whybuy run{options}")
+
+
+def _asked(proposal: "Proposal", console: Console) -> "Proposal":
+    """Let the person at the terminal settle what is ambiguous; an empty answer keeps the proposal."""
+    for choice in proposal.choices:
+        possible = [choice.chosen, *choice.others]
+        answer = Prompt.ask(Text(choice.question), choices=possible, default=choice.chosen, console=console)
+        if answer != choice.chosen:
+            proposal = proposal.choose(choice, answer)
+    return proposal
+
+
+def _proposal_json(proposal: "Proposal", path: Path, backup: Path | None) -> dict[str, Any]:
+    return {
+        "config": str(path),
+        "backup": None if backup is None else str(backup),
+        "log": proposal.log,
+        "mapping": proposal.to_frame().to_dict("records"),
+        "horizon": proposal.horizon,
+        "lookback": proposal.lookback,
+        "span_days": proposal.span_days,
+        "span_reason": proposal.span_reason,
+        "choices": [choice.question for choice in proposal.choices],
+        "notes": list(proposal.notes),
+    }

@@ -7,8 +7,8 @@ one, and is printed at its natural width where nobody looks at its edge (a pipe,
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from whybuy.causal.effects import Effect
 
 NOTHING = "-"
-_MANY = 1_000_000
+_FEWEST = 12
+"""Names are folded to no fewer characters than this."""
+
 _ORDER = {"strong": 0, "suggestive": 1, "none": 2, "cannot_tell": 3}
 
 Column = tuple[str, Literal["left", "right"]]
@@ -34,33 +36,40 @@ EFFECT_COLUMNS: tuple[Column, ...] = (
 def show_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Print a table with every character of every cell."""
     rows = [list(row) for row in rows]
-    table = _table(columns, rows, fold=False)
-    options = console.options.update(width=_MANY, max_width=_MANY)
-    width = Measurement.get(console, options, table).maximum
-    if width > console.width and console.is_terminal:
-        folded = _table(columns, rows, fold=True)
-        if Measurement.get(console, console.options, folded).minimum <= console.width:
-            console.print(folded)
-            return
-    console.print(table, width=width, crop=False, no_wrap=True, overflow="ignore")
-
-
-def _table(columns: Sequence[Column], rows: list[list[str]], *, fold: bool) -> Table:
+    widths = [max(map(cell_len, cells)) for cells in zip([name for name, _ in columns], *rows, strict=True)]
+    if console.is_terminal:
+        widths = _folded(columns, widths, console.width)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name, justify in columns:
-        # Numbers stay whole; only words may go over several lines.
-        words = fold and justify == "left" and name != "verdict"
-        table.add_column(
-            name, justify=justify, no_wrap=not words, overflow="fold" if words else "ignore", min_width=len(name)
-        )
+    for (name, justify), width in zip(columns, widths, strict=True):
+        table.add_column(name, justify=justify, overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+        table.add_row(*map(Text, row))
+    before = console.width
+    console.width = max(before, sum(widths) + len(widths) - 1)
+    try:
+        console.print(table)
+    finally:
+        console.width = before
+
+
+def _folded(columns: Sequence[Column], widths: list[int], available: int) -> list[int]:
+    """Return widths that fit a terminal: numbers and verdicts stay whole, only names go over several lines.
+
+    The widths as they are where everything fits, or where no sensible ones do.
+    """
+    names = [i for i, (name, justify) in enumerate(columns) if justify == "left" and name != "verdict"]
+    spare = available - (len(columns) - 1) - sum(width for i, width in enumerate(widths) if i not in names)
+    found = list(widths)
+    for left, i in zip(range(len(names), 0, -1), sorted(names, key=lambda i: widths[i]), strict=True):
+        found[i] = min(widths[i], spare // left)
+        spare -= found[i]
+    sensible = all(found[i] >= min(widths[i], _FEWEST) for i in names)
+    return found if sensible else widths
 
 
 def number(value: float | None, places: int = 4) -> str:
-    """Return a signed number, or a dash where there is none."""
-    return NOTHING if value is None else f"{value:+.{places}f}"
+    """Return a signed number without a leading zero, as in +.0712, or a dash where there is none."""
+    return NOTHING if value is None else f"{value:+.{places}f}".replace("+0.", "+.").replace("-0.", "-.")
 
 
 def effect_row(effect: "Effect") -> list[str]:

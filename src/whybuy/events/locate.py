@@ -30,10 +30,12 @@ ACCEPTED = "Parquet, CSV (also .gz), JSON lines, a folder or glob of them, or fi
 
 
 def sql_text(path: Path | str) -> str:
+    """Return a path as an SQL text."""
     return "'" + str(path).replace("'", "''") + "'"
 
 
 def relation_of(files: tuple[Path, ...], kind: Format) -> str:
+    """Return files of one format as SQL to stand after FROM; CSV columns are text."""
     names = "[" + ", ".join(sql_text(_unglobbed(file)) for file in files) + "]"
     if kind == "parquet":
         return f"read_parquet({names}, union_by_name = true)"
@@ -48,6 +50,7 @@ def _unglobbed(file: Path) -> str:
 
 
 def format_of(file: Path) -> Format:
+    """Return the format that a file's ending tells; raise SourceError for an unknown one."""
     suffixes = [suffix.casefold() for suffix in file.suffixes[-2:]]
     ending = suffixes[-2] if len(suffixes) == 2 and suffixes[-1] == ".gz" else (suffixes or [""])[-1]
     if ending not in _FORMATS:
@@ -60,15 +63,17 @@ def format_of(file: Path) -> Format:
 
 
 def is_data(file: Path, folder: Path) -> bool:
+    """Return whether a file of a folder is visible and of a known format."""
     hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
     endings = [suffix.casefold() for suffix in file.suffixes[-2:] if suffix.casefold() != ".gz"]
     return file.is_file() and not hidden and bool(endings) and endings[-1] in _FORMATS
 
 
 def existing(path: Path) -> Path:
+    """Return ``path``; raise SourceError naming the nearest file where nothing is there."""
     if path.exists():
         return path
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix] if path.parent.is_dir() else []
     near = nearest(path.name, beside)
     hint = f"Did you mean {path.parent / near}?" if near else "Check the path"
     raise SourceError.of(found=f"{path} was not found", needed=ACCEPTED, do=hint)
@@ -84,12 +89,13 @@ def no_table(file: str, name: str, names: list[str]) -> SourceError:
     near = nearest(name, names)
     return SourceError.of(
         found=f"{file} holds the tables {', '.join(names) or 'none'}",
-        needed=f"the table {name!r} was asked for",
+        needed=f"The table {name!r} was asked for",
         do=f"Did you mean {file}::{near}?" if near else "Name one of them",
     )
 
 
 def refuse_foreign(file: Path) -> None:
+    """Raise SourceError for a file whose first bytes show that it is no text."""
     if format_of(file) == "parquet":
         return  # its reader says plainly what is wrong
     try:
@@ -97,7 +103,7 @@ def refuse_foreign(file: Path) -> None:
             start = stream.read(4096)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError.of(
-            found=f"{file} could not be read ({error})", needed="a whole file is needed", do="Copy or export it again"
+            found=f"{file} could not be read ({error})", needed="A whole file is needed", do="Copy or export it again"
         ) from error
     for magic, (what, do) in _FOREIGN.items():
         if start.startswith(magic):
@@ -110,9 +116,12 @@ def refuse_foreign(file: Path) -> None:
 
 
 def unreadable(path: Path | str, error: duckdb.Error) -> SourceError:
+    """Return the error for a source that DuckDB could not read."""
     reason = str(error).strip().splitlines()[0]
     return SourceError.of(
-        found=f"{path} could not be read ({reason})", needed=ACCEPTED, do="Check that the file is whole, or export it again"
+        found=f"{path} could not be read ({reason})",
+        needed=ACCEPTED,
+        do="Check that the file is whole, or export it again",
     )
 
 
@@ -120,9 +129,7 @@ def glob_of(files: tuple[Path, ...]) -> str:
     """Return the glob that names exactly ``files``, or the empty text where none does."""
     names = [file.name for file in files]
     folders = {file.parent for file in files}
-    start = next(i for i in range(len(names[0]) + 1) if len({name[: i + 1] for name in names}) > 1)
-    back = [name[::-1] for name in names]
-    end = next(i for i in range(len(back[0]) + 1) if len({name[: i + 1] for name in back}) > 1)
+    start, end = shared_start(names), shared_start([name[::-1] for name in names])
     end = min(end, min(map(len, names)) - start)
     pattern = f"{names[0][:start]}*{names[0][len(names[0]) - end :]}"
     folder = next(iter(folders))
@@ -147,3 +154,9 @@ def spread_lines(path: Path, blocks: int) -> Iterator[bytes]:
                 stream.readline()  # the rest of a line cut in two
             lines = stream.read(_BLOCK_BYTES).splitlines(keepends=True)
             yield from lines if lines and lines[-1].endswith(b"\n") else lines[:-1]
+
+
+def shared_start(texts: list[str]) -> int:
+    """Return how many characters all texts begin with in common."""
+    shortest = min(map(len, texts))
+    return next((i for i in range(shortest) if len({text[i] for text in texts}) > 1), shortest)

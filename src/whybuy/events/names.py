@@ -32,16 +32,21 @@ from whybuy.columns import (
 )
 from whybuy.events.presets import plain
 
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _NAMES: Final[dict[str, str]] = {
-    USER: "userid user visitorid visitor customerid customer customerkey custid clientid client householdid householdkey "
-    "household memberid member accountid account buyerid buyer shopperid shopper reviewerid reviewer personid person "
-    "profileid contactid uid userpseudoid anonymousid fullvisitorid cookieid cookie deviceid email",
+    USER: "userid user visitorid visitor customerid customer customerkey custid clientid client householdid "
+    "householdkey household memberid member accountid account buyerid buyer shopperid shopper reviewerid reviewer "
+    "personid person profileid contactid uid userpseudoid anonymousid fullvisitorid cookieid cookie deviceid email",
     TIME: "ts timestamp eventtimestamp eventtime eventts time datetime eventdatetime occurredat createdat serverts "
     "servertime clienttime timestampms timems unixtime unixreviewtime reviewtime transactiontimestamp purchasetime "
-    "orderpurchasetimestamp ordertime transactiontime date eventdate transactiondate purchasedate orderdate invoicedate "
-    "reviewdate created created_on day",
-    ACTION: "action event eventtype eventname behavior behaviour behaviortype behaviourtype actiontype type interaction "
-    "interactiontype activity activitytype operation verb",
+    "orderpurchasetimestamp ordertime transactiontime date eventdate transactiondate purchasedate orderdate "
+    "invoicedate reviewdate created when day",
+    ACTION: "action event eventtype eventname behavior behaviour behaviortype behaviourtype actiontype type "
+    "interaction interactiontype activity activitytype operation verb",
     ITEM: "itemid item productid product productkey skuid sku articleid article asin parentasin stockcode movieid "
     "contentid goodsid listingid bookid isbn variantid productsku itemsku upc ean",
     SESSION: "sessionid session usersession sessid visitid gasessionid",
@@ -69,9 +74,9 @@ _SYNONYMS: Final = {column: [plain(word) for word in words.split()] for column, 
 _IN_ITEMS_FILE: Final = {ITEM: ["id"], TITLE: ["name"]}
 _IN_USERS_FILE: Final = {USER: ["id"]}
 
-TOTALS: Final = frozenset(
+TOTALS: Final = _set_of(
     "amount amountusd linetotal totalprice total salesvalue revenue linevalue netamount grossamount lineamount sales "
-    "value spend subtotal amountpaid".split()
+    "value spend subtotal amountpaid"
 )
 """Names of the value of a whole line, where the contract wants the price of a unit."""
 POSITIONS: Final = ("position", "sequence", "seq", "step", "orderindex", "eventindex", "rank", "eventnumber")
@@ -81,12 +86,12 @@ _ACTIONS: Final[dict[str, str]] = {
     "view": "view pv pageview viewed views productview productviewed viewitem viewproduct itemview itempage detail "
     "viewdetail productdetail viewcontent browse screenview visit open details",
     "search": "search searches searched query searching viewsearchresults productssearched",
-    "favorite": "favorite favourite fav favorited collect like liked wishlist addtowishlist bookmark save addtofavorites "
-    "productaddedtowishlist wish",
+    "favorite": "favorite favourite fav favorited collect like liked wishlist addtowishlist bookmark save "
+    "addtofavorites productaddedtowishlist wish",
     "cart": "cart addtocart add addcart addtobasket basket atc cartadd addedtocart productadded carted addtobag",
     "remove": "remove removefromcart removecart cartremove deletefromcart removed removefrombasket productremoved",
-    "purchase": "purchase buy transaction order purchased bought ordered ordercompleted orderplaced placeorder sale paid "
-    "payment conversion checkoutcomplete completepurchase pay",
+    "purchase": "purchase buy transaction order purchased bought ordered ordercompleted orderplaced placeorder sale "
+    "paid payment conversion checkoutcomplete completepurchase pay",
     "return": "return returned refund refunded returns orderrefunded",
     "review": "review reviewed reviews writereview comment",
     "rating": "rating rate rated ratings",
@@ -97,9 +102,10 @@ _ACTIONS: Final[dict[str, str]] = {
 }  # fmt: skip
 _ACTION_OF: Final = {plain(word): action for action, words in _ACTIONS.items() for word in words.split()}
 
-_PROTECTED: Final = frozenset(
-    "age ages agegroup agerange agecode birth birthday birthdate birthyear dob gender sex income race ethnicity ethnic "
-    "religion marital married nationality disability disabled orientation pregnant pregnancy kids kid children child".split()
+_PROTECTED: Final = _set_of(
+    "age ages agegroup agerange agecode birth birthday birthdate birthyear dob gender sex income race ethnicity "
+    "ethnic religion marital married nationality disability disabled orientation pregnant pregnancy kids kid "
+    "children child"
 )
 
 
@@ -135,7 +141,8 @@ def action_of(value: str) -> str | None:
 
 def action_in(stem: str) -> str | None:
     """Return the action that a file's name tells: ``train-purchases`` -> ``purchase``."""
-    found = {_ACTION_OF[word] for word in words_of(stem) if word in _ACTION_OF}
+    singular = [word if word in _ACTION_OF else word.removesuffix("s") for word in words_of(stem)]
+    found = {_ACTION_OF[word] for word in singular if word in _ACTION_OF}
     return found.pop() if len(found) == 1 else None
 
 

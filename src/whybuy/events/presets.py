@@ -1,5 +1,6 @@
-"""The public event logs that `whybuy init` knows. They are data, in ``presets.toml`` beside this file; here they are read,
-and a file's columns are compared with them.
+"""The public event logs that `whybuy init` knows.
+
+They are data, in ``presets.toml`` beside this file; here they are read, and a file's columns are compared with them.
 
 Recognition goes by names alone where a file has a header, because names are cheap to read and hard to meet by chance;
 a file without a header is recognized by the number of its columns and what they hold.
@@ -59,8 +60,15 @@ def _part(raw: dict[str, Any]) -> Part:
 
 
 def _second_reading(part: Part, also: dict[str, Any]) -> Part:
-    merged = {key: {**getattr(part, key), **also.get(key, {})} for key in ("columns", "derive", "constants", "why")}
-    return replace(part, where=also["where"], **merged)
+    columns = {**part.columns, **also.get("columns", {})}
+    return replace(
+        part,
+        where=also["where"],
+        columns={column: source for column, source in columns.items() if source},
+        derive={**part.derive, **also.get("derive", {})},
+        constants={**part.constants, **also.get("constants", {})},
+        why={**part.why, **also.get("why", {})},
+    )
 
 
 def plain(name: str) -> str:

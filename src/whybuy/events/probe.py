@@ -6,6 +6,7 @@ its first 5,000 rows; what needs the whole span of time (percentiles, rare actio
 Columns of CSV files are read as text, as the reader of events does, so that ids keep their zeros.
 """
 
+import glob
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from whybuy.events.locate import (
     unreadable,
 )
 from whybuy.events.presets import quote_name
+from whybuy.events.text_files import UNREADABLE, csv_relation, json_relation
 
 HEAD_ROWS = 5_000
 WHOLE_BYTES = 512 * 2**20
@@ -65,14 +67,17 @@ class Table:
     @property
     def headless(self) -> bool:
         """Whether the file has no header line, so that the columns are named ``column0``, ``column1`` and so on."""
-        return self.format == "csv" and all(
-            name.startswith("column") and name[6:].isdigit() for name in self.columns
-        )
+        return self.format == "csv" and all(name.startswith("column") and name[6:].isdigit() for name in self.columns)
+
+    @property
+    def name(self) -> str:
+        """The file's or table's name without its folder, for people; several files go by the first."""
+        return self.files[0].name if self.format != "duckdb" else self.path.rpartition("::")[2]
 
     @property
     def stem(self) -> str:
-        """The file's or table's name without folder and ending, for people and for hints of what it holds."""
-        return Path(self.path).name.split("::")[-1].split(".")[0]
+        """The name without its ending, for hints of what the table holds."""
+        return self.name.split(".")[0] if self.format != "duckdb" else self.name
 
 
 class Probe:
@@ -90,7 +95,7 @@ class Probe:
         try:
             return self._connection.execute(sql).fetchall()
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
-            raise unreadable("the log", error) from error
+            raise unreadable(Path("the log"), error) from error
 
     def types(self, sql: str) -> dict[str, str]:
         """Return column -> type of a query without running it."""
@@ -111,14 +116,15 @@ class Probe:
             )
         if "::" in text:
             file, _, name = text.partition("::")
-            return [t for t in self._database(existing(Path(file))) if t.path.endswith(f"::{name}")] or no_table(
-                file, name, self._names(Path(file))
-            )
+            wanted = [table for table in self._database(existing(Path(file))) if table.path.endswith(f"::{name}")]
+            if not wanted:
+                raise no_table(file, name, self._names(Path(file)))
+            return wanted
         path = Path(text)
         if path.is_dir():
             return self._folder(path, sorted(p for p in path.rglob("*") if is_data(p, path)))
         if not path.exists() and any(sign in text for sign in "*?["):
-            return self._folder(path, sorted(p for p in path.parent.glob(path.name) if p.is_file()))
+            return self._folder(path, sorted(Path(p) for p in glob.glob(text, recursive=True) if Path(p).is_file()))
         file_ = existing(path)
         return self._database(file_) if format_of(file_) == "duckdb" else [self._file(file_)]
 
@@ -138,17 +144,23 @@ class Probe:
                 if number == 0 or table.format == "json" or table.headless:
                     out.write(first)
                 out.writelines(lines)
-        return relation_of((sample,), table.format)
+        return self._relation((sample,), table.format)
 
     def _folder(self, path: Path, files: list[Path]) -> list[Table]:
         found: list[Table] = []
         errors: list[SourceError] = []
+        shapes: set[tuple[str, ...]] = set()
         for file in files:
             try:
-                found += self._database(file) if format_of(file) == "duckdb" else [self._file(file)]
+                met = self._database(file) if format_of(file) == "duckdb" else [self._file(file)]
             except SourceError as error:
                 errors.append(error)
-            self._forget_heads(found)
+                continue
+            for table in met:
+                if shape_of(table) in shapes:  # one head is enough: a folder may hold thousands of files
+                    self.rows(f"DROP TABLE {table.head}")
+                shapes.add(shape_of(table))
+            found += met
         if not found:
             if len(errors) == 1:
                 raise errors[0]
@@ -165,13 +177,7 @@ class Probe:
             return same[0]
         parts = tuple(file for table in same for file in table.files)
         pattern = str(absolute(folder)) if len(parts) == len(files) else glob_of(parts)
-        return replace(same[0], path=pattern, files=parts, relation=relation_of(parts, same[0].format))
-
-    def _forget_heads(self, found: list[Table]) -> None:
-        """Keep the head of the first table of every shape only: a folder may hold thousands of files."""
-        for table in found[:-1][-1:]:
-            if any(shape_of(table) == shape_of(other) for other in found[:-2]):
-                self.rows(f"DROP TABLE IF EXISTS {table.head}")
+        return replace(same[0], path=pattern, files=parts, relation=self._relation(parts, same[0].format))
 
     def apart(self, table: Table) -> list[Table]:
         """Return the files of ``table`` as tables of their own."""
@@ -179,9 +185,7 @@ class Probe:
 
     def _file(self, file: Path) -> Table:
         if file.stat().st_size == 0:
-            raise SourceError.of(
-                found=f"{file} is empty", needed="a file with rows is needed", do="Export it again"
-            )
+            raise SourceError.of(found=f"{file} is empty", needed="A file with rows is needed", do="Export it again")
         refuse_foreign(file)
         return self._table(str(absolute(file)), (file,), format_of(file))
 
@@ -189,7 +193,7 @@ class Probe:
         names = self._names(file)
         if not names:
             raise SourceError.of(
-                found=f"{file} holds no table", needed="a table of events is needed", do="Name another file"
+                found=f"{file} holds no table", needed="A table of events is needed", do="Name another file"
             )
         return [self._table(f"{absolute(file)}::{name}", (file,), "duckdb") for name in names]
 
@@ -210,28 +214,37 @@ class Probe:
             raise unreadable(file, error) from error
         return alias
 
-    def _table(self, path: str, files: tuple[Path, ...], kind: Format) -> Table:
-        relation = relation_of(files, kind)
+    def _relation(self, files: tuple[Path, ...], kind: Format, table: str = "") -> str:
+        """Return files of one format as SQL to stand after FROM, as the reader of events opens them."""
         if kind == "duckdb":
-            name = ".".join(quote_name(part) for part in path.rpartition("::")[2].split("."))
-            relation = f"{self._attach(files[0])}.{name}"
+            return f"{self._attach(files[0])}.{'.'.join(map(quote_name, table.split('.')))}"
+        if kind == "parquet":
+            return relation_of(files, kind)
+        if kind == "json":
+            return json_relation(self._connection, files, ())[0]
+        self._serial += 1
+        return csv_relation(files, (), rejects=f"rejected_{self._serial}")[0]
+
+    def _table(self, path: str, files: tuple[Path, ...], kind: Format) -> Table:
+        relation = self._relation(files, kind, path.rpartition("::")[2])
         self._serial += 1
         head = f"head_{self._serial}"
         try:
-            self._connection.execute(f"CREATE TEMP TABLE {head} AS SELECT * FROM {relation} LIMIT {HEAD_ROWS}")
+            rows = f"SELECT * FROM {relation}"
+            if kind == "json":
+                rows = f"SELECT * EXCLUDE ({UNREADABLE}) FROM {relation} WHERE NOT {UNREADABLE}"
+            self._connection.execute(f"CREATE TEMP TABLE {head} AS {rows} LIMIT {HEAD_ROWS}")
         except duckdb.Error as error:
             raise unreadable(path, error) from error
         columns = self.types(f"SELECT * FROM {head}")
-        rows = int(self.rows(f"SELECT count(*) FROM {head}")[0][0])
-        if rows == 0:
+        n_rows = int(self.rows(f"SELECT count(*) FROM {head}")[0][0])
+        if n_rows == 0:
             raise SourceError.of(
                 found=f"{path} has the columns {', '.join(columns)} and no rows",
-                needed="at least one row is needed",
+                needed="At least one row is needed",
                 do="Export it again",
             )
-        return Table(
-            path=path, files=files, format=kind, relation=relation, columns=columns, rows=rows, head=head
-        )
+        return Table(path=path, files=files, format=kind, relation=relation, columns=columns, rows=n_rows, head=head)
 
 
 @contextmanager

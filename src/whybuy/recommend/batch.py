@@ -81,7 +81,7 @@ def recommend_users(folder: Path, log: EventLog, user_ids: list[str], k: int) ->
         con.execute(
             f"CREATE TEMP TABLE wanted AS SELECT unnest($ids) AS {c.USER}", {"ids": list(dict.fromkeys(user_ids))}
         )
-        answers = pa.concat_tables(list(_answers(con, log.shards, terms, k, wanted=True)))
+        answers = pa.concat_tables(list(_answers(con, [log.shards], terms, k, wanted=True)))
         notes = _notes(con, terms, k)
     rows: dict[str, list[Recommendation]] = {user: [] for user in user_ids}
     for row in answers.to_pylist():
@@ -126,7 +126,7 @@ def recommend_all(
         if users is not None:
             load_wanted(con, users)
         note = " ".join(_notes(con, terms, k))
-        parts = _answers(con, log.shards, terms, k, wanted=users is not None)
+        parts = _answers(con, [(shard,) for shard in log.shards], terms, k, wanted=users is not None)
         try:
             _write(parts, output, note=note, total=len(log.shards), report=report)
         except OSError as error:
@@ -157,11 +157,11 @@ def _open(con: duckdb.DuckDBPyConnection, folder: Path, k: int) -> Terms:
 
 
 def _answers(
-    con: duckdb.DuckDBPyConnection, shards: tuple[Path, ...], terms: Terms, k: int, *, wanted: bool
+    con: duckdb.DuckDBPyConnection, groups: list[tuple[Path, ...]], terms: Terms, k: int, *, wanted: bool
 ) -> Iterator[pa.Table]:
-    """Yield the ranked rows of every shard (perhaps none), then those of wanted people without an event."""
-    for shard in shards:
-        n = load_events(con, [shard], only="wanted" if wanted else "")
+    """Yield the ranked rows of every group of shards (perhaps none), then those of wanted people without an event."""
+    for shards in groups:
+        n = load_events(con, shards, only="wanted" if wanted else "")
         yield _answers_of_people(con, terms, k, n)
         if wanted:
             con.execute(f"DELETE FROM wanted WHERE {c.USER} IN (SELECT {c.USER} FROM people)")
@@ -182,7 +182,7 @@ def _answers_of_people(con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_p
     parts = [_SCHEMA.empty_table()]
     for first in range(0, n_people, _PEOPLE_AT_ONCE):
         load_ranked(con, terms, people=(first, first + _PEOPLE_AT_ONCE), k=k)
-        found = con.execute(f"SELECT {', '.join(ANSWER_COLUMNS)} FROM ranked ORDER BY u, rank").to_arrow_table()
+        found = con.sql(f"SELECT {', '.join(ANSWER_COLUMNS)} FROM ranked ORDER BY u, rank").to_arrow_table()
         parts.append(found.cast(_SCHEMA))
     return pa.concat_tables(parts)
 

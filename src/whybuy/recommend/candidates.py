@@ -1,16 +1,19 @@
 """Which items are weighed for a user: a few hundred of the catalog, from what the user did and from what sells by
 itself.
 
-=============  ======================================================================================================
+=============  ====================================================================================================
 own            the items last touched, whose lift in the user's state is known best
 followers      items taken after one of the last items by others
 categories     the first of the last touched categories
 effects        the most bought of the categories that confirmed effects of the user's recent behaviors reach
+popular        the items with the most buyers
 best           the first of the catalog for someone unknown; as many as are asked for, so that K can always be filled
-=============  ======================================================================================================
+=============  ====================================================================================================
 
 The order "for someone unknown" (``place``) is by lift in the state "none", then by buyers, people who touched it, and
-newness.
+newness. Impressions were assigned to whoever came, so the best of the catalog are weighed for everybody. Looks were
+chosen: a lift by view speaks of people who came to that category by themselves, so there the best of the catalog are
+only weighed for users whose own sources give fewer than K.
 """
 
 import duckdb
@@ -23,11 +26,12 @@ FOLLOWED_ITEMS = 8
 CATEGORIES = 3
 PER_CATEGORY = 30
 MOVES = 3
+POPULAR_ITEMS = 20
 BEST_ITEMS = 50
 
 
 def load_places(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the table ``places`` (item, place, place_in_cat) of the items on sale; reads ``items`` and ``lifts``."""
+    """Make ``places`` (item, place, place_in_cat, place_bought) of the items on sale; reads ``items`` and ``lifts``."""
     con.execute(
         """
         CREATE OR REPLACE TABLE places AS
@@ -35,11 +39,12 @@ def load_places(con: duckdb.DuckDBPyConnection) -> None:
             SELECT i.item, cat, lift, buyers, touchers, first_t FROM items i
             LEFT JOIN (SELECT item, lift FROM lifts WHERE state = 0) USING (item) WHERE on_sale
         ), placed AS (
-            SELECT item, cat, row_number() OVER (
+            SELECT item, cat, buyers, row_number() OVER (
                 ORDER BY lift DESC NULLS LAST, buyers DESC, touchers DESC, first_t DESC NULLS LAST, item
             ) AS place FROM known
         )
-        SELECT item, place, row_number() OVER (PARTITION BY cat ORDER BY place) AS place_in_cat
+        SELECT item, place, row_number() OVER (PARTITION BY cat ORDER BY place) AS place_in_cat,
+               row_number() OVER (ORDER BY buyers DESC, place) AS place_bought
         FROM placed ORDER BY item
         """
     )
@@ -65,7 +70,7 @@ def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
     )
 
 
-def load_candidates(con: duckdb.DuckDBPyConnection, *, people: tuple[int, int], k: int) -> None:
+def load_candidates(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[int, int], k: int) -> None:
     """Make ``candidates`` (u, item, strength, followed, near) of the people from ``people[0]`` to before ``people[1]``.
 
     ``strength`` is the largest share of people who took the item after one of the user's last items, ``followed`` is
@@ -98,10 +103,22 @@ def load_candidates(con: duckdb.DuckDBPyConnection, *, people: tuple[int, int], 
             WHERE is_candidate AND adds > 0
             UNION ALL
             SELECT u, item, 0.0, NULL, false FROM (SELECT u FROM people WHERE {who})
-            CROSS JOIN (SELECT item FROM places WHERE place <= {max(k, BEST_ITEMS)})
+            CROSS JOIN (SELECT item FROM places WHERE place_bought <= {POPULAR_ITEMS})
         )
         SELECT u, item, max(strength) AS strength, arg_max(followed, (strength, -followed)) AS followed,
                bool_or(near) AS near
-        FROM found GROUP BY u, item
+        FROM found SEMI JOIN places USING (item) GROUP BY u, item
+        """
+    )
+    # Enough of one's own: K items besides those bought just now.
+    enough = f"""SELECT u FROM candidates LEFT JOIN touched USING (u, item)
+                 GROUP BY u HAVING count(*) FILTER (just_bought IS NOT TRUE) >= {k}"""
+    short = f"AND u NOT IN ({enough})" if terms.basis == "view" else ""
+    con.execute(
+        f"""
+        INSERT INTO candidates
+        SELECT u, item, 0.0, NULL, false FROM (SELECT u FROM people WHERE {who} {short})
+        CROSS JOIN (SELECT item FROM places WHERE place <= {max(k, BEST_ITEMS)})
+        ANTI JOIN candidates USING (u, item)
         """
     )

@@ -258,11 +258,12 @@ def _in_groups(one: Touches, line: _Line, pools: Ints) -> Touches:
 def _spans(
     touches: dict[int, Touches], pair_keys: Ints, scale: tuple[int, int, int], terms: Terms
 ) -> tuple[Ints, Ints, Ints, Ints, Floats]:
-    """Return the changes (pair, time, kind, +1 or -1, weight) of all spans, and a start of every pair's line."""
+    """Return the changes (pair, time, kind, +1 or -1, weight) of all spans, and the ends of every pair's line."""
     n_items, origin, end = scale
     lookback, horizon = terms.lookback_ms, terms.horizon_ms
     n_pairs = len(pair_keys)
-    rows = [(np.arange(n_pairs), np.zeros(n_pairs, np.int64), _SHOWN, 0, np.zeros(n_pairs))]
+    # Every pair's line has a start and an end of its own, so that its pieces cover all of the user's opportunities.
+    rows = [(np.arange(n_pairs), np.full(n_pairs, place), _SHOWN, 0, np.zeros(n_pairs)) for place in (0, end)]
 
     def add(one: Touches, kind: int, span: tuple[int, int | None], keep: npt.NDArray[np.bool_] | None = None) -> None:
         chosen = slice(None) if keep is None else keep

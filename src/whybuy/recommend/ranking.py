@@ -30,7 +30,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[i
     """Make ``ranked``: up to ``k`` rows of every user from ``people[0]`` to before ``people[1]``, with their
     reasons.
     """
-    load_candidates(con, people=people, k=k)
+    load_candidates(con, terms, people=people, k=k)
     # A lift measured from impressions stays as measured; p_buy and the order of items without a lift take the addition.
     in_lift = "adds" if terms.basis == "view" else "0"
     half = "adds_half" if terms.basis == "view" else "0"
@@ -54,7 +54,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[i
         SELECT j.*, l.lift + {in_lift} AS lift,
                l.lift + {in_lift} - sqrt((l.lift - l.lift_low) ** 2 + {half} ** 2) AS lift_low,
                l.lift + {in_lift} + sqrt((l.lift_high - l.lift) ** 2 + {half} ** 2) AS lift_high,
-               least(greatest(l.p_buy + adds, 0), 1) AS p_buy, l.n_shown, l.n_users
+               CASE WHEN l.p_buy IS NOT NULL THEN least(greatest(l.p_buy + adds, 0), 1) END AS p_buy, l.n_users, l.own
         FROM joined j LEFT JOIN lifts l ON l.item = j.item AND l.state = j.state
         """
     )

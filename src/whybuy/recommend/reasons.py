@@ -8,6 +8,8 @@ from whybuy import columns as c
 from whybuy.recommend.store import quoted
 from whybuy.recommend.terms import Terms
 
+_OWN = 0.05
+"""Below this weight of an item's own data the figure is called that of its kind."""
 COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
 
 
@@ -16,6 +18,7 @@ def reason_sql(terms: Terms) -> str:
     return f"""
         trim(CASE WHEN is_known THEN {_standing(terms)} ELSE {quoted(COLD)} END
         || CASE WHEN r.lift IS NULL THEN {_no_lift(terms)} ELSE {_lift(terms)} END
+        || {_source(terms)}
         || CASE WHEN r.said IS NOT NULL THEN {_effect(terms)} ELSE '' END)
     """
 
@@ -32,37 +35,44 @@ def _standing(terms: Terms) -> str:
 
 def _lift(terms: Terms) -> str:
     if terms.basis == "view":
-        act, against = "Looking at it", "looking at others of its category"
+        act, nobody = "Looking at it", "nobody looked at it"
+        others = "CASE WHEN i.pool = 0 THEN 'looking at other things' ELSE 'looking at others of its category' END"
         grade = "by what people chose to look at, so at most suggestive"
     else:
-        act, against = "Showing it", "showing others"
+        act, nobody = "Showing it", "nobody was shown it"
+        others = "'showing others'"
         grade = "by the logged probabilities of being shown"
-    tail = f" purchases of it in 100 within {terms.horizon} against {against} ({grade}; "
-    few = "nobody was shown it in this situation, so the figure is that of its kind). "
-    if terms.basis == "view":
-        few = few.replace("was shown", "looked at")
+    within = f" purchases of it in 100 within {terms.horizon} against "
+    none = f"{nobody} in this situation, so the figure is that of its kind"
     return f"""{quoted(act)} || CASE WHEN r.lift >= 0 THEN ' adds ' ELSE ' takes away ' END
-        || printf('%.2f', 100 * abs(r.lift)) || {quoted(tail)}
-        || CASE WHEN coalesce(r.n_users, 0) = 0 THEN {quoted(few)}
-           ELSE 'from ' || r.n_users || CASE WHEN r.n_users = 1 THEN ' person' ELSE ' people' END
-                || ' in this situation, drawn to its kind). ' END"""
+        || printf('%.2f', 100 * abs(r.lift)) || {quoted(within)} || {others} || {quoted(f" ({grade}; ")}
+        || CASE WHEN r.lift_low < 0 AND r.lift_high > 0 THEN 'it may be nothing; ' ELSE '' END
+        || CASE WHEN r.n_users = 0 THEN {quoted(none)}
+           ELSE r.n_users || CASE WHEN r.n_users = 1 THEN ' person was' ELSE ' people were' END
+                || ' in this situation, '
+                || CASE WHEN r.own < {_OWN} THEN 'too few to tell it from others of its kind'
+                   ELSE 'and the figure is drawn to that of its kind' END END || '). '"""
 
 
 def _no_lift(terms: Terms) -> str:
     if terms.why_no_lift is not None:
-        why = quoted(f"No lift can be told: {terms.why_no_lift}. ")
-    else:
-        how = "looked at" if terms.basis == "view" else "shown"
-        counted = f"with {terms.lookback} of history before and {terms.horizon} of follow-up after"
-        never = f"No lift can be told: it was never {how} {counted}. "
-        always = f"No lift can be told: it was {how} every time, so there is nothing to compare with. "
-        empty = "No lift can be told: nobody in this log was in this situation. "
-        why = f"""CASE WHEN x.shown IS NULL THEN {quoted(never)} WHEN x.not_shown <= 0 THEN {quoted(always)}
-            ELSE {quoted(empty)} END"""
+        return quoted(f"No lift can be told: {terms.why_no_lift}. ")
+    how = "looked at" if terms.basis == "view" else "shown"
+    counted = f"with {terms.lookback} of history before and {terms.horizon} of follow-up after"
+    never = f"No lift can be told: it was never {how} {counted}. "
+    always = f"No lift can be told: it was {how} every time, so there is nothing to compare with. "
+    empty = "No lift can be told: nobody in this log was in this situation. "
+    return f"""CASE WHEN x.shown IS NULL THEN {quoted(never)} WHEN x.not_shown <= 0 THEN {quoted(always)}
+        ELSE {quoted(empty)} END"""
+
+
+def _source(terms: Terms) -> str:
+    """Say what brought the item up; how popular it is only where there is no lift to go by."""
     taken = "bought" if terms.goal == "purchase" else "took"
-    return f"""{why} || CASE
+    return f"""CASE
         WHEN r.strength > 0 THEN 'People who touched ' || coalesce(f.{c.TITLE}, f.{c.ITEM}) || ' {taken} it after. '
         WHEN r.near THEN 'It is of a category you were in last. '
+        WHEN r.lift IS NOT NULL THEN ''
         WHEN i.buyers > 0 THEN 'Ranked by the number of its buyers: ' || i.buyers || '. '
         WHEN i.touchers > 0 THEN 'Ranked by the number of people who touched it: ' || i.touchers || '. '
         ELSE 'It is in the catalog, and nobody has touched it yet. ' END"""

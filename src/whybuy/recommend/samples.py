@@ -34,7 +34,7 @@ def write_samples(folder: Path, log: EventLog, *, k: int) -> None:
         }
         for answer in answers
     ]
-    write_text(json.dumps({"samples": samples}, indent=1, ensure_ascii=False), folder / "samples.json")
+    write_text(json.dumps({"samples": samples}, indent=1, ensure_ascii=False, allow_nan=False), folder / "samples.json")
 
 
 def sample_users(users: pd.DataFrame) -> list[str]:
@@ -69,7 +69,8 @@ def _histories(folder: Path, log: EventLog, users: list[str]) -> dict[str, list[
 
 def _catalog(folder: Path, answers: list[Recommendations]) -> pd.DataFrame:
     ids = {item.item_id for answer in answers for item in answer.items}
-    items = pd.read_parquet(folder / "items.parquet", columns=[c.ITEM, c.TITLE, "path"], filters=[(c.ITEM, "in", ids)])
+    items = pd.read_parquet(folder / "items.parquet", columns=[c.ITEM, c.TITLE, "path"])
+    items = items[items[c.ITEM].isin(ids)]
     return items.set_index(c.ITEM).replace({np.nan: None})
 
 

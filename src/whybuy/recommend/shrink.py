@@ -9,8 +9,9 @@ the estimates, its variance holds the uncertainty of the means (Morris 1983). P(
 weights, so that it stays a probability and ``p_buy - lift`` is the chance without showing.
 
 The sampling variance is the clustered one, but never less than p (1 - p) / n, with p of the category and n the
-effective number of users shown the item: an item seen by five people who did not buy has an estimated error of zero
-and must not be certain. A, B and the means use only the latter, which does not depend on the item's own luck.
+effective number of users: an item seen by five people who did not buy has an estimated error of zero and must not be
+certain. A, B and the means weigh by n alone (p of the whole state), never by an own rate: rates near zero look precise,
+and weighing by them would drag every mean down.
 
 Source: DerSimonian and Laird, Meta-analysis in clinical trials, 1986; Morris, Parametric empirical Bayes inference,
 1983.
@@ -31,11 +32,19 @@ _PRIOR_SHOWN = 20.0
 
 @dataclass(frozen=True)
 class Level:
-    """Groups' means of one level: (n_groups,) means, their variances, and the between-variance of the members."""
+    """Groups' means of one level, (n_groups,) each, and the between-variance of the members.
+
+    Attributes
+    ----------
+    mean, mean_buy : of the lift and of P(buy | shown); NaN for a group without members
+    variance : of ``mean``, from the members' own variances
+    floor : the same from the members' floors
+    """
 
     mean: Floats
     mean_buy: Floats
     variance: Floats
+    floor: Floats
     between: float
 
 
@@ -53,16 +62,29 @@ def between_variance(estimate: Floats, variance: Floats, group: Ints) -> float:
     return max(0.0, (q - freedom) / scale) if scale > 0 else 0.0
 
 
-def level_of(estimate: Floats, buy: Floats, variance: Floats, group: Ints, n_groups: int) -> Level:
-    """Return the precision-weighted means of ``n_groups`` groups; NaN for a group without members."""
-    between = between_variance(estimate, variance, group)
-    w = 1 / (variance + between)
+@dataclass(frozen=True)
+class Members:
+    """What is averaged, (n,) each: estimates of the lift and of P(buy | shown), variances, floors, and the group."""
+
+    estimate: Floats
+    buy: Floats
+    variance: Floats
+    floor: Floats
+    group: Ints
+
+
+def level_of(members: Members, n_groups: int) -> Level:
+    """Return the means of ``n_groups`` groups, weighted by 1 / (floor + between-variance)."""
+    group = members.group
+    between = between_variance(members.estimate, members.floor, group)
+    w = 1 / (members.floor + between)
     total = np.bincount(group, w, n_groups)
     total = np.where(total > 0, total, np.nan)
     return Level(
-        mean=np.bincount(group, w * estimate, n_groups) / total,
-        mean_buy=np.bincount(group, w * buy, n_groups) / total,
-        variance=1 / total,
+        mean=np.bincount(group, w * members.estimate, n_groups) / total,
+        mean_buy=np.bincount(group, w * members.buy, n_groups) / total,
+        variance=np.bincount(group, w * w * (members.variance + between), n_groups) / total**2,
+        floor=1 / total,
         between=between,
     )
 
@@ -70,9 +92,7 @@ def level_of(estimate: Floats, buy: Floats, variance: Floats, group: Ints, n_gro
 def posterior(
     estimate: Floats, variance: Floats, prior: Floats, prior_variance: Floats, between: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the posterior mean, its variance, and the weight of the own estimate; NaN estimates take the prior
-    whole.
-    """
+    """Return the posterior mean, its variance, and the weight of the own estimate (0 where the estimate is NaN)."""
     own = np.where(np.isfinite(estimate), between / (variance + between), 0.0)
     mean = prior + own * (np.nan_to_num(estimate) - prior)
     spread = np.where(np.isfinite(estimate), own * np.nan_to_num(variance), between)
@@ -80,8 +100,7 @@ def posterior(
 
 
 def shrink_lifts(estimates: pd.DataFrame, item_categories: pd.DataFrame, *, n_states: int) -> pd.DataFrame:
-    """Return lift, lift_error, p_buy and own (weight of the item's own data) for every item with an estimate, in
-    every state.
+    """Return lift, lift_error, p_buy and own (the weight of own data) of every item with an estimate, in every state.
 
     Parameters
     ----------
@@ -111,16 +130,17 @@ def _shrink_state(rows: pd.DataFrame, overall: float) -> pd.DataFrame:
     cat, _ = pd.factorize(rows["cat"])
     estimate, buy = rows["estimate"].to_numpy(float), rows["p_shown"].to_numpy(float)
     seen = np.isfinite(estimate)
-    rate = _category_rate(rows, cat, overall)
-    floor = rate * (1 - rate) / rows["n_effective"].to_numpy(float)
-    variance = np.fmax(rows["std_error"].to_numpy(float) ** 2, floor)
+    state_rate, rate = _rates(rows, cat, overall)
+    # Of n_shown opportunities omega are left after comparing with the not shown ones, n_effective after clustering.
+    n = (rows["n_effective"] * rows["omega"] / rows["n_shown"]).to_numpy(float)
+    floor = state_rate * (1 - state_rate) / n
+    variance = np.fmax(rows["std_error"].to_numpy(float) ** 2, rate * (1 - rate) / n)
 
-    items = level_of(estimate[seen], buy[seen], floor[seen], cat[seen], int(cat.max()) + 1)
-    own_mean = np.isfinite(items.mean)
-    one = np.zeros(int(own_mean.sum()), np.int64)
-    top = level_of(items.mean[own_mean], items.mean_buy[own_mean], items.variance[own_mean], one, 1)
-    mean, spread, weight = posterior(items.mean, items.variance, top.mean[[0]], top.variance[[0]], top.between)
-    mean_buy = top.mean_buy[0] + weight * (np.nan_to_num(items.mean_buy) - top.mean_buy[0])
+    of_items = Members(estimate[seen], buy[seen], variance[seen], floor[seen], cat[seen])
+    items = level_of(of_items, int(cat.max()) + 1)
+    top = _top(items)
+    mean, spread, weight = posterior(items.mean, items.variance, top.mean, top.variance, top.between)
+    mean_buy = top.mean_buy + weight * (np.nan_to_num(items.mean_buy) - top.mean_buy)
 
     lift, error2, own = posterior(estimate, variance, mean[cat], spread[cat], items.between)
     p_buy = mean_buy[cat] + own * (np.nan_to_num(buy) - mean_buy[cat])
@@ -130,13 +150,17 @@ def _shrink_state(rows: pd.DataFrame, overall: float) -> pd.DataFrame:
     )
 
 
-def _category_rate(rows: pd.DataFrame, cat: Ints, overall: float) -> Floats:
-    """(n_rows,) P(buy | shown) of each row's category in this state, drawn to the state's and that to the overall
-    one.
-    """
+def _top(items: Level) -> Level:
+    """Return the mean over categories, as the one group of the level above."""
+    has = np.isfinite(items.mean)
+    one = np.zeros(int(has.sum()), np.int64)
+    return level_of(Members(items.mean[has], items.mean_buy[has], items.variance[has], items.floor[has], one), 1)
+
+
+def _rates(rows: pd.DataFrame, cat: Ints, overall: float) -> tuple[float, Floats]:
+    """P(buy | shown) of the state, drawn to the overall one, and (n_rows,) of the row's category, drawn to that."""
     shown = rows["n_shown"].fillna(0).to_numpy(float)
     bought = (rows["p_shown"] * rows["n_shown"]).fillna(0).to_numpy(float)
-    state = (bought.sum() + _PRIOR_SHOWN * overall) / (shown.sum() + _PRIOR_SHOWN)
+    state = float((bought.sum() + _PRIOR_SHOWN * overall) / (shown.sum() + _PRIOR_SHOWN))
     by_cat = np.bincount(cat, bought) + _PRIOR_SHOWN * state
-    rates: Floats = (by_cat / (np.bincount(cat, shown) + _PRIOR_SHOWN))[cat]
-    return rates
+    return state, (by_cat / (np.bincount(cat, shown) + _PRIOR_SHOWN))[cat]

@@ -25,7 +25,6 @@ def connection(beside: Path | None = None) -> Iterator[tuple[duckdb.DuckDBPyConn
     with TemporaryDirectory(dir=beside, prefix=".scratch-") as scratch, duckdb.connect() as con:
         con.execute(f"SET temp_directory = {quoted(scratch)}")
         con.execute(f"SET memory_limit = '{_MEMORY}'")
-        con.execute("SET preserve_insertion_order = false")
         yield con, Path(scratch)
 
 
@@ -46,7 +45,7 @@ def sql_in(values: Iterable[str]) -> str:
 
 def write_query(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write the rows of ``query`` as Parquet, atomically and in the query's order."""
-    write_parquet(con.execute(query).to_arrow_table(), path)
+    write_parquet(con.sql(query).to_arrow_table(), path)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

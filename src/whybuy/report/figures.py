@@ -75,17 +75,26 @@ def comparison(pairs: Sequence[Pair]) -> go.Figure:
 def cloud(effects: EffectsPart) -> go.Figure:
     """Return every drawn pair as a point: co-occurrence on x, the adjusted effect on y, the line where both agree."""
     figure = blank_figure(height=460)
-    ends = [in_points(v) for p in effects.cloud for v in (p.effect.naive.difference, p.effect.effect.estimate)]
-    diagonal = [min(*ends, 0.0, 0.0), max(*ends, 0.0, 1.0)]
+    estimates = [in_points(p.effect.effect.estimate) for p in effects.cloud]
+    low, high = min([*estimates, -1.0]), max([*estimates, 1.0])
+    pad = 0.08 * (high - low)
+    diagonal = [low - pad, high + pad]
     line = {"color": INK, "width": 1, "dash": "dot"}
     figure.add_scatter(x=diagonal, y=diagonal, mode="lines", name="they agree", hoverinfo="skip", line=line)
     for word, (color, symbol) in reversed(VERDICT_MARKS.items()):
         chosen = [p for p in effects.cloud if p.effect.verdict == word]
-        _add_cloud(figure, verdict(word), chosen, {"color": color, "symbol": symbol, "size": 8, "line_width": 1.4})
+        _add_cloud(
+            figure,
+            verdict(word),
+            chosen,
+            {"color": color, "symbol": symbol, "size": 8, "line": {"width": 1.4, "color": color}},
+        )
     wrong = [p for p in effects.cloud if p.disagreement == "wrong_sign"]
-    _add_cloud(figure, "wrong sign", wrong, {"color": VERMILLION, "symbol": "circle-open", "size": 16, "line_width": 2})
-    figure.update_xaxes(title="co-occurrence, percentage points", zeroline=True)
-    figure.update_yaxes(title="adjusted, percentage points", zeroline=True)
+    _add_cloud(
+        figure, "wrong sign", wrong, {"color": VERMILLION, "symbol": "circle-open", "size": 16, "line": {"width": 2}}
+    )
+    figure.update_xaxes(title_text="co-occurrence, percentage points", zeroline=True)
+    figure.update_yaxes(title_text="adjusted, percentage points", zeroline=True, range=diagonal)
     return figure
 
 
@@ -100,8 +109,8 @@ def timeline(found: Timeline) -> go.Figure:
     steps = [datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") for ms in found.starts_ms]
     for color, (action, per_step) in zip(ACTION_COLORS, named, strict=False):
         figure.add_bar(x=steps, y=list(per_step), name=escape(action), marker={"color": color, "line": {"width": 0}})
-    figure.update_layout(barmode="stack", bargap=0.12, hovermode="x unified")
-    figure.update_yaxes(title=f"events per {found.unit}", rangemode="tozero")
+    figure.update_layout(barmode="stack", bargap=0.12, legend_traceorder="normal", hovermode="x unified")
+    figure.update_yaxes(title_text=f"events per {found.unit}", rangemode="tozero")
     figure.update_xaxes(type="date", showgrid=False)
     return figure
 
@@ -121,8 +130,8 @@ def training(model: ModelPart) -> go.Figure:
                 marker={"size": 6},
             )
     n_passes = max((len(losses) for losses in model.train), default=0)
-    figure.update_xaxes(title="pass over the log", dtick=1 if n_passes <= 15 else None)
-    figure.update_yaxes(title="nats per decision")
+    figure.update_xaxes(title_text="pass over the log", dtick=1 if n_passes <= 15 else None)
+    figure.update_yaxes(title_text="nats per decision")
     return figure
 
 
@@ -141,7 +150,7 @@ def nuisance_gain(model: ModelPart, n_behaviors: int = 16) -> go.Figure:
             hovertemplate="%{x:.1%}<extra>%{fullData.name}</extra>",
         )
     when = {"outcome": "later", "treatment": "now"}
-    figure.update_xaxes(title="log-loss of the base rate taken away", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title_text="log-loss of the base rate taken away", tickformat=".0%", rangemode="tozero")
     label_rows(figure, [escape(f"{shortened(behavior(n.behavior), 26)} {when[n.role]}") for n in chosen])
     return figure
 
@@ -181,8 +190,8 @@ def lifecycle(part: ProfilesPart) -> go.Figure:
         hoverinfo="skip",
     )
     figure.update_layout(bargap=0.35, margin={"r": 96, "t": 10})
-    figure.update_xaxes(title="users", rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    figure.update_xaxes(title_text="users", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure
 
 
@@ -222,7 +231,7 @@ def _add_joins(figure: go.Figure, pairs: Sequence[Pair], *, wrong: bool) -> None
         name="wrong sign",
         showlegend=wrong,
         hoverinfo="skip",
-        line={"color": VERMILLION if wrong else LINE, "width": 4},
+        line={"color": VERMILLION if wrong else LINE, "width": 3},
     )
 
 

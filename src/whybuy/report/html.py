@@ -2,7 +2,7 @@
 
 Nothing is loaded from anywhere: styles, scripts and data are in the file, and its content security policy forbids the
 browser to fetch anything or to run any script but the two whose hashes it names. Everything from the log is escaped by
-Jinja2 (autoescape) or, inside JSON, by :func:`_json_for_script`; the policy is the second lock on that door.
+Jinja2 (autoescape) or, inside JSON, by :func:`figure_json`; the policy is the second lock on that door.
 """
 
 import base64
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.graph_objects import Figure
 
 import whybuy
@@ -36,6 +36,17 @@ _CHECK_WORDS = {
     "max_smd_after": "largest standardized difference after",
     "ci_low": "95% interval from",
     "ci_high": "95% interval to",
+    "std_error_ratio": "its standard error / the effect's",
+    "strongest_group": "strongest logged behavior",
+    "strongest_r2_treatment": "its partial R² with the behavior",
+    "strongest_r2_outcome": "its partial R² with the outcome",
+    "strongest_as_robustness_value": "its robustness value",
+}
+_LOSS_WORDS = {
+    "log_loss": "log-loss, flexible learner",
+    "log_loss_base": "log-loss, base rate alone",
+    "log_loss_counts": "log-loss, counts alone",
+    "log_loss_model": "log-loss, counts and model",
 }
 
 
@@ -70,7 +81,7 @@ def write_report(payload: ReportPayload, path: Path) -> Path:
 
 def render(payload: ReportPayload) -> str:
     """Return the whole page."""
-    scripts = [_script(_PLOTLY), _script("report.js")]
+    scripts = [plotly_script(), _script("report.js")]
     return (
         _environment()
         .get_template("report.html.j2")
@@ -80,7 +91,7 @@ def render(payload: ReportPayload) -> str:
             style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
             scripts=[Markup(script) for script in scripts],
             script_hashes=Markup(" ".join(_csp_hash(script) for script in scripts)),
-            plots={name: _json_for_script(figure) for name, figure in _figures(payload).items()},
+            plots={name: figure_json(figure) for name, figure in _figures(payload).items()},
             places=_places(payload.effects),
             axis=_Axis.of(payload.effects) if isinstance(payload.effects, EffectsPart) else None,
             verdicts=VERDICTS,
@@ -128,14 +139,14 @@ class _Axis:
 
     @classmethod
     def of(cls, effects: EffectsPart) -> "_Axis":
-        estimates = [p.effect.effect for p in effects.top if p.effect.effect.estimate is not None]
-        lows = sorted(e.ci_low for e in estimates if e.ci_low is not None)
-        highs = sorted(e.ci_high for e in estimates if e.ci_high is not None)
-        # A few very wide intervals must not flatten all others: the axis ends at the 4th and 96th percent of the ends.
-        low = min(lows[len(lows) // 25], 0.0) if lows else 0.0
-        high = max(highs[-1 - len(highs) // 25], 0.0) if highs else 0.0
+        answered = [p.effect for p in effects.top if p.effect.verdict != "cannot_tell"]
+        sizes = sorted(abs(e.effect.estimate) for e in answered if e.effect.estimate is not None)
+        ends = [x for e in answered for x in (e.effect.ci_low, e.effect.ci_high) if x is not None]
+        naive = sorted(e.naive.difference for e in answered if e.naive.difference is not None)
+        # Few large naive differences must not flatten everything: the axis leaves out the outer 5 percent of them.
+        ends += naive[len(naive) // 20 : len(naive) - len(naive) // 20]
+        low, high = min([*ends, 0.0]), max([*ends, 0.0])
         pad = max(0.06 * (high - low), 0.001)
-        sizes = sorted(abs(e.estimate) for e in estimates if e.estimate is not None)
         return cls(low - pad, high + pad, sizes[-1 - len(sizes) // 20] if sizes else 0.01)
 
     def at(self, value: float | None) -> str:
@@ -170,6 +181,8 @@ def _environment() -> Environment:
     environment.filters["effect_interval"] = _effect_interval
     environment.filters["command"] = _command
     environment.filters["checks"] = _checks
+    environment.filters["breakable"] = _breakable
+    environment.filters["coded"] = _coded
     environment.tests["missing"] = lambda part: isinstance(part, Missing)
     environment.globals["bracket"] = wording.bracket
     environment.globals["decimals"] = wording.decimals
@@ -185,6 +198,27 @@ def _effect_interval(effect: Effect) -> str:
     return f"{wording.points(e.estimate, places)} pp {wording.bracket(e.ci_low, e.ci_high)}"
 
 
+def _check_words(key: str) -> str:
+    """Return the name of a check's field in words; e and m are the forecasts of the behavior and of the outcome."""
+    if key in _CHECK_WORDS:
+        return _CHECK_WORDS[key]
+    whose = {"e_": "behavior: ", "m_": "outcome: "}.get(key[:2], "")
+    rest = key[2:] if whose else key
+    return whose + _LOSS_WORDS.get(rest, rest.replace("_", " "))
+
+
+def _coded(text: str) -> Markup:
+    """Return the escaped text with what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>%s</code>") % part if i % 2 else part for i, part in enumerate(parts))
+
+
+def _breakable(text: str) -> Markup:
+    """Return the escaped text with a place to break lines after each colon and slash."""
+    escaped = str(escape(text))
+    return Markup(escaped.replace(":", ":<wbr>").replace("/", "/<wbr>"))
+
+
 def _command(effect: Effect) -> str:
     """Return the command that asks this question again."""
     names = f"--treatment {shlex.quote(effect.treatment)} --outcome {shlex.quote(effect.outcome)}"
@@ -196,13 +230,18 @@ def _checks(effect: Effect) -> list[tuple[str, list[tuple[str, str]], bool | Non
     found = []
     for name, fields in effect.checks.items():
         rows = [
-            (_CHECK_WORDS.get(key, key.replace("_", " ")), wording.shortened(wording.plain(value), 60))
+            (_check_words(key), wording.shortened(wording.plain(value), 60))
             for key, value in fields.items()
             if key != "passed"
         ]
         passed = fields.get("passed")
         found.append((name.replace("_", " "), rows, passed if isinstance(passed, bool) else None))
     return found
+
+
+def plotly_script() -> str:
+    """Return Plotly.js as it stands in the report."""
+    return _script(_PLOTLY)
 
 
 def _script(name: str) -> str:
@@ -214,9 +253,9 @@ def _csp_hash(script: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _json_for_script(figure: Figure) -> Markup:
+def figure_json(figure: Figure) -> Markup:
     """Return the figure's JSON without a character that could end the script element it stands in."""
-    text: str = figure.to_json()
+    text: str = figure.to_json(engine="json")
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return Markup(text)

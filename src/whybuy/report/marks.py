@@ -48,8 +48,8 @@ def blank_figure(*, height: int) -> go.Figure:
         "margin": {"l": 12, "r": 18, "t": 44, "b": 52},
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
         "hoverlabel": {"align": "left", "font": {"family": _FONT, "size": 13}},
-        "xaxis": {**axis, "title": {"standoff": 12}},
-        "yaxis": axis,
+        "xaxis": {**axis, "title": {"standoff": 12, "font": {"size": 13}}},
+        "yaxis": {**axis, "automargin": True, "title": {"standoff": 10, "font": {"size": 13}}},
         "dragmode": False,
     }
     return go.Figure(layout=layout)
@@ -62,7 +62,6 @@ def label_rows(figure: go.Figure, labels: list[str]) -> None:
         ticktext=labels,
         range=[len(labels) - 0.4, -0.6],
         showgrid=False,
-        automargin=True,
     )
 
 
@@ -79,7 +78,7 @@ def label_above_when_narrow(figure: go.Figure, labels: list[str]) -> None:
 def percentage_points(figure: go.Figure) -> None:
     """Make x a difference of probabilities in percentage points, with a line at zero."""
     figure.add_vline(x=0, line_width=1.2, line_color=INK, layer="below")
-    figure.update_xaxes(title="difference in the chance of the outcome, percentage points")
+    figure.update_xaxes(title_text="difference in chance, percentage points")
 
 
 def add_points(figure: go.Figure, name: str, rows: Sequence[Row], *, color: str, symbol: str) -> None:
@@ -110,7 +109,7 @@ def add_intervals(figure: go.Figure, name: str, rows: Sequence[Row], *, color: s
         "array": [in_points(row.high) - in_points(row.estimate) for row in drawn],
         "arrayminus": [in_points(row.estimate) - in_points(row.low) for row in drawn],
         "color": color,
-        "thickness": 2.4,
+        "thickness": 3.2,
         "width": 0,
     }
 

@@ -150,9 +150,9 @@ class EffectsPart:
         return self.n_asked - self.verdicts["cannot_tell"]
 
     @property
-    def has_truth(self) -> bool:
-        """Whether the true effect of a drawn pair is known."""
-        return any(pair.truth for pair in self.compared)
+    def n_truths(self) -> int:
+        """Drawn pairs whose true effect is known."""
+        return sum(pair.truth is not None for pair in self.compared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

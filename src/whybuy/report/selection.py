@@ -21,8 +21,9 @@ from whybuy.report.payload import (
     Truth,
     disagreement,
 )
+from whybuy.report.wording import shortened
 
-TOP_PER_VERDICT = {"strong": 40, "suggestive": 30, "none": 15, "cannot_tell": 15}
+TOP_PER_VERDICT = {"strong": 30, "suggestive": 20, "none": 10, "cannot_tell": 10}
 MAX_COMPARED, MAX_FUNNEL, MAX_CLOUD = 24, 12, 1_200
 MAX_GRID = (24, 12)
 MAX_REASONS, MAX_REASON = 8, 320
@@ -86,9 +87,12 @@ def nuisance_losses(raw_effects: list[dict[str, Any]]) -> tuple[NuisanceLoss, ..
 
 
 def _pair(raw: dict[str, Any], truths: Mapping[tuple[str, str], Truth], smallest_effect: float) -> Pair:
-    shortened = [r if len(r) <= MAX_REASON else r[: MAX_REASON - 1] + "…" for r in raw["reasons"][:MAX_REASONS]]
     names = {role: raw[role][:MAX_BEHAVIOR] for role in ("treatment", "outcome")}
-    effect = Effect.from_json({"also": [], **raw, **names, "reasons": shortened})
+    words = {
+        "reasons": [shortened(reason, MAX_REASON) for reason in raw["reasons"][:MAX_REASONS]],
+        "meaning": shortened(raw.get("meaning", ""), 2 * MAX_REASON),
+    }
+    effect = Effect.from_json({"also": [], **raw, **names, **words})
     truth = truths.get((raw["treatment"], raw["outcome"]))
     return Pair(effect=effect, disagreement=disagreement(effect, smallest_effect=smallest_effect), truth=truth)
 

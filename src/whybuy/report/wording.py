@@ -71,7 +71,8 @@ def plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return count(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}".replace("-", "−")
+        whole = abs(value) >= 1000 or value.is_integer()
+        return count(value) if whole and abs(value) < 1e15 else f"{value:.3g}".replace("-", "−")
     if isinstance(value, int):
         return count(value)
     return str(value)

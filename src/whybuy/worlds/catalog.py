@@ -1,7 +1,7 @@
 """What the demo shop sells and the words people use in it: items, search queries, reviews.
 
-None of it drives behavior: the equations of :mod:`whybuy.worlds.demo` know categories only. Within a category the item is
-drawn by popularity and by what the user lately saw, carted or bought.
+None of it drives behavior: the equations of :mod:`whybuy.worlds.demo` know categories only. Within a category the
+item is drawn by popularity and by what the user lately saw, carted or bought.
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,8 @@ class ItemMemory:
     def empty(cls, n_users: int) -> "ItemMemory":
         """Return the memory at the log's start."""
         n_items = len(CATEGORIES) * ITEMS_PER_CATEGORY
-        return cls(*(np.zeros((n_users, n_items), np.float32) for _ in range(3)), np.zeros(n_users, np.int64))
+        seen, carted, bought = (np.zeros((n_users, n_items), np.float32) for _ in range(3))
+        return cls(seen, carted, bought, last_ms=np.zeros(n_users, np.int64))
 
     def draw(self, step: Step, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Return (n,) the item position of each event of the step, and remember it.

@@ -1,8 +1,8 @@
 """True effects of the demo shop, by intervention in its equations.
 
-The question is that of a step trial. At a decision with history h the event is *forced* to be behavior b, or *forced* to
-be neither b nor an event of outcome a, drawn from what this user would else have done; everything after goes its natural
-way for seven days. Both arms are given the same random numbers.
+The question is that of a step trial. At a decision with history h the event is *forced* to be behavior b, or *forced*
+to be neither b nor an event of outcome a, drawn from what this user would else have done; everything after goes its
+natural way for seven days. Both arms are given the same random numbers.
 
 Over whom
     All events after the first 7 days and before the last 7 days, of users simulated naturally, campaigns included: the
@@ -122,7 +122,7 @@ class Population:
         share = e_all * (1 - e_all)
         at = _sample(share, n_draws, rng)
         sums = [self._forced(b, at[k : k + _BATCH], share, rng) for k in range(0, len(at), _BATCH)]
-        return RatioSums(sum(s.weighted for s in sums), sum(s.weight for s in sums))  # type: ignore[arg-type]
+        return RatioSums(np.sum([s.weighted for s in sums], axis=0), np.sum([s.weight for s in sums], axis=0))
 
     def _forced(self, b: int, at: Ints, share: Float64, rng: np.random.Generator) -> RatioSums:
         P = self.P[at].astype(float)
@@ -144,7 +144,7 @@ class Population:
         )
 
     def naive(self, treatment: str) -> Float64:
-        """Return (3, n_outcomes): decisions' sums that the naive difference and lift need.
+        """Return (3, n_outcomes): the rates of which naive difference and lift are made.
 
         P(a follows | b), P(a follows | neither b nor a) and P(a follows | not a), over the decisions of the population.
         """

@@ -68,8 +68,8 @@ def draw_demo(
         cell=np.concatenate([s.cell for s in steps]),
         item=np.concatenate([memory.draw(s, shelf) for s in steps]),
     )
-    parts = [_own_frame(own, items, words), *_campaign_frames(users, steps, days, mail)]
-    parts.insert(1, _further_lines(parts[0], items, words))
+    chosen = _own_frame(own, items, words)
+    parts = [chosen, _further_lines(chosen, items, words), _campaign_frame(users, steps, days, mail)]
     events = pd.concat([p for p in parts if len(p)], ignore_index=True)
     order = np.lexsort((events[_POSITION], events[c.USER], events[c.TIME]))
     events = events.iloc[order].reset_index(drop=True)
@@ -93,8 +93,11 @@ def _own_frame(own: _OwnEvents, items: pd.DataFrame, rng: np.random.Generator) -
     names = np.array(world.ACTIONS, object)[action]
     is_search, is_review, is_purchase = (names == a for a in ("search", "review", "purchase"))
     n = len(names)
-    query, text, order = (np.full(n, None, object) for _ in range(3))
+    query, text, order, searched = (np.full(n, None, object) for _ in range(4))
     rating, price, quantity = (np.full(n, np.nan) for _ in range(3))
+    item = items[c.ITEM].to_numpy(object)[own.item]
+    item[is_search] = None
+    searched[is_search] = np.array(world.CATEGORIES, object)[category[is_search]]
     query[is_search] = draw_queries(category[is_search], rng)
     rating[is_review], text[is_review] = draw_reviews(own.item[is_review], rng)
     priced = np.isin(names, _PRICED)
@@ -106,8 +109,8 @@ def _own_frame(own: _OwnEvents, items: pd.DataFrame, rng: np.random.Generator) -
             c.USER: own.user,
             c.TIME: own.ts_ms,
             c.ACTION: names,
-            c.ITEM: np.where(is_search, None, items[c.ITEM].to_numpy(object)[own.item]),
-            c.CATEGORY: np.where(is_search, np.array(world.CATEGORIES, object)[category], None),
+            c.ITEM: item,
+            c.CATEGORY: searched,
             c.QUERY: query,
             c.RATING: rating,
             c.TEXT: text,
@@ -129,7 +132,7 @@ def _further_lines(own: pd.DataFrame, items: pd.DataFrame, rng: np.random.Genera
     further = bought.loc[bought.index.repeat(lines)].copy()
     number = further.groupby(c.ORDER).cumcount().to_numpy() + 1
     of_item = items.set_index(c.ITEM)
-    first = of_item.index.get_indexer(further[c.ITEM])
+    first = of_item.index.get_indexer(pd.Index(further[c.ITEM]))
     per_category = len(items) // _N_CATEGORIES
     other = first - first % per_category + (first % per_category + number) % per_category
     further[c.ITEM] = items[c.ITEM].to_numpy(object)[other]
@@ -138,7 +141,7 @@ def _further_lines(own: pd.DataFrame, items: pd.DataFrame, rng: np.random.Genera
     return further
 
 
-def _campaign_frames(users: Users, steps: list[Step], days: int, rng: np.random.Generator) -> list[pd.DataFrame]:
+def _campaign_frame(users: Users, steps: list[Step], days: int, rng: np.random.Generator) -> pd.DataFrame:
     end_ms = days * world.DAY_MS
     spring = pd.DataFrame(
         {
@@ -150,25 +153,24 @@ def _campaign_frames(users: Users, steps: list[Step], days: int, rng: np.random.
         }
     )
     vip_ms = round(world.VIP_DAY * world.DAY_MS)
-    sent = np.flatnonzero(rng.random(len(users)) < vip_probability(steps, len(users), vip_ms))
+    sent = np.flatnonzero(rng.random(len(users)) < vip_probability(users, steps, vip_ms))
     vip = pd.DataFrame({c.USER: sent, c.TIME: vip_ms, c.CAMPAIGN: "vip", c.ARM: "treated"})
-    return [frame[frame[c.TIME] < end_ms].assign(**{c.ACTION: "campaign", _POSITION: -1}) for frame in (spring, vip)]
+    both = pd.concat([spring, vip], ignore_index=True)
+    both[c.ACTION], both[_POSITION] = "campaign", -1
+    return both[both[c.TIME] < end_ms]
 
 
-def vip_probability(steps: list[Step], n_users: int, vip_ms: int) -> npt.NDArray[np.float64]:
+def vip_probability(users: Users, steps: list[Step], vip_ms: int) -> npt.NDArray[np.float64]:
     """Return (n_users,) the probability of being sent ``vip`` at ``vip_ms``, from the logged history alone."""
-    half_life = dict(zip(world.STATES, world.HALF_LIFE_HOURS, strict=True))
     jumps = world.jump_matrix()
     user, ts, cell = (np.concatenate([getattr(s, f) for s in steps]) for f in ("user", "ts_ms", "cell"))
     before = ts < vip_ms
     user, hours, cell = user[before], (vip_ms - ts[before]) / world.HOUR_MS, cell[before]
-    log_odds = np.full(n_users, world.VIP["constant"])
-    for kind in ("owned", "cart"):
-        names = [f"{kind}:{category}" for category in world.CATEGORIES]
-        remaining = np.exp2(-hours / half_life[names[0]])
-        states = [
-            np.bincount(user, jumps[cell, world.STATES.index(name)] * remaining, minlength=n_users) for name in names
-        ]
+    log_odds = world.VIP["constant"] + world.VIP["loyal"] * users.is_loyal
+    for kind in ("momentum", "owned"):
+        columns = [k for k, state in enumerate(world.STATES) if state.split(":")[0] == kind]
+        remaining = np.exp2(-hours / world.HALF_LIFE_HOURS[columns[0]])
+        states = [np.bincount(user, jumps[cell, k] * remaining, minlength=len(users)) for k in columns]
         log_odds += world.VIP[kind] * np.log1p(np.maximum(states, 0).sum(axis=0))
     probability: npt.NDArray[np.float64] = expit(log_odds)
     return probability
@@ -185,7 +187,7 @@ def _finished(events: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of the contract that the shop has, ids and times as a shop writes them."""
     events[c.USER] = _user_ids(events[c.USER].to_numpy())
     events[c.TIME] = (START + pd.to_timedelta(events[c.TIME], unit="ms")).astype("datetime64[ms, UTC]")
-    events[c.CURRENCY] = np.where(events[c.PRICE].notna(), CURRENCY, None)
+    events[c.CURRENCY] = events[c.PRICE].notna().map({True: CURRENCY, False: None})
     wanted = [x for x in (*c.EVENT_COLUMNS, c.CATEGORY) if x in events.columns]
     return events[wanted]
 

@@ -21,6 +21,7 @@ _JUMPS = world.jump_matrix()
 _LOGITS = world.logit_matrix()
 _DECAY_PER_MS = (np.log(2) / (world.HALF_LIFE_HOURS * world.HOUR_MS)).astype(np.float32)
 _N_STATES = len(world.STATES)
+_MOMENTUM = world.STATES.index("momentum")
 _SHORTEST_GAP_MS = 1_500  # above the second within which equal events count as duplicates
 
 # The clock of returns: the share of a day's returns that fall before each hour, and its inverse by interpolation.
@@ -143,7 +144,10 @@ def advance(S: Float32, ts_ms: Ints, users: Users, draws: Draws, *, away: Bools 
         stays &= ~away
     short = 2_000 + draws.gap * world.STAY_GAP_S * 1_000
     loyal = users.attributes[:, world.ATTRIBUTES.index("loyal")]
-    wait_days = draws.gap / (world.RETURN_PER_DAY * np.exp(world.RETURN_LOYAL * loyal))
+    momentum = np.log1p(S[:, _MOMENTUM])
+    wait_days = draws.gap / (
+        world.RETURN_PER_DAY * np.exp(world.RETURN_LOYAL * loyal + world.RETURN_MOMENTUM * momentum)
+    )
     gap = np.where(stays, short, _return_ms(ts_ms, wait_days) - ts_ms)
     gap_ms = np.maximum(np.rint(gap), _SHORTEST_GAP_MS).astype(np.int64)
     decayed: Float32 = S * np.exp(-gap_ms.astype(np.float32)[:, None] * _DECAY_PER_MS)

@@ -149,7 +149,7 @@ def fingerprint() -> str:
 
 
 def compute_truth(
-    *, n_chunks: int = 20, users_per_chunk: int = 3_000, draws_per_chunk: int = 12_000, report: Report = quiet
+    *, n_chunks: int = 24, users_per_chunk: int = 3_000, draws_per_chunk: int = 14_000, report: Report = quiet
 ) -> dict[str, Any]:
     """Return the truth as it is stored; ``n_chunks * users_per_chunk`` users are simulated."""
     treatments = sorted({treatment for treatment, _ in PAIRS})

@@ -1,7 +1,7 @@
 """Tiny shops, written as the shards that an ingest leaves."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from whybuy import columns as c
-from whybuy.config import Config, config_from_dict
+from whybuy.config import config_from_dict
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -108,31 +107,23 @@ def events_of(rows: Sequence[tuple[Any, ...]], *more: str) -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """The defaults with a lookback of one day."""
-    return config_from_dict({"events": [{"path": "x.csv"}], "lookback": "1d"}, base=tmp_path)
+CONFIG = config_from_dict({"events": [{"path": "x.csv"}], "lookback": "1d"}, base=Path())
+"""The defaults with a lookback of one day."""
 
 
-@pytest.fixture
-def effects(tmp_path: Path) -> Callable[..., Path]:
+def write_effects(path: Path, *rows: tuple[str, str, float, float], **changes: Any) -> Path:
     """Write an effects file of (treatment, outcome, estimate, std_error) rows, all confirmed and strong."""
-
-    def write(*rows: tuple[str, str, float, float], **changes: Any) -> Path:
-        found = [
-            {
-                "treatment": treatment,
-                "outcome": outcome,
-                "horizon": "7d",
-                "method": "confirmed",
-                "verdict": "strong",
-                "effect": {"estimate": estimate, "std_error": error},
-                **changes,
-            }
-            for treatment, outcome, estimate, error in rows
-        ]
-        path = tmp_path / "effects.json"
-        path.write_text(json.dumps({"effects": found}))
-        return path
-
-    return write
+    found = [
+        {
+            "treatment": treatment,
+            "outcome": outcome,
+            "horizon": "7d",
+            "method": "confirmed",
+            "verdict": "strong",
+            "effect": {"estimate": estimate, "std_error": error},
+            **changes,
+        }
+        for treatment, outcome, estimate, error in rows
+    ]
+    path.write_text(json.dumps({"effects": found}))
+    return path

@@ -1,0 +1,1 @@
+"""Fairness, privacy and explanation: the lowest layer, which takes arrays and knows nothing of logs."""

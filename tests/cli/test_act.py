@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from whybuy import campaign
+from whybuy.campaign import CampaignResult
+from whybuy.causal.effects import Estimate, Naive
+from whybuy.recommend import batch
+from whybuy.recommend.answer import Recommendation, Recommendations
+
+ITEM = Recommendation(
+    item_id="7",
+    rank=1,
+    lift=0.01,
+    lift_low=-0.01,
+    lift_high=0.03,
+    p_buy=0.05,
+    basis="view",
+    reason="Looked at it.",
+    propensity=1.0,
+)
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple]:
+    """Recommendations without a log; returns what was asked for."""
+    seen = []
+
+    def one(folder: Path, log: object, user: str, k: int) -> Recommendations:
+        seen.append((folder.name, user, k))
+        return Recommendations(user_id=user, horizon="1d", items=(ITEM,))
+
+    def many(folder, log, k, output, *, users=None, report):
+        seen.append((folder.name, users, k))
+        pd.DataFrame({"user_id": ["a", "b"]}).to_parquet(output)
+        return output
+
+    monkeypatch.setattr(batch, "recommend_user", one)
+    monkeypatch.setattr(batch, "recommend_all", many)
+    monkeypatch.setattr("whybuy.pipeline.Pipeline.log", None)
+    return seen
+
+
+def test_one_user(call, shop, stages, asked, conforms):
+    answer = call("recommend", "--user", "007", "-k", "3", "--json")
+    conforms(answer.json, "recommend")
+    assert asked == [("recommend", "007", 3)]
+    assert (
+        "1. 7: +1.00 [-1.00, +3.00] purchases in 100 within 1d. Looked at it." in call("recommend", "--user", "x").out
+    )
+
+
+def test_one_user_to_a_file(call, shop, stages, asked):
+    call("recommend", "--user", "007", "--output", "out/one.parquet")
+    frame = pd.read_parquet(shop / "out" / "one.parquet")
+    assert list(frame.columns) == [
+        "user_id", "item_id", "rank", "lift", "lift_low", "lift_high", "p_buy", "basis", "reason", "propensity",
+    ]  # fmt: skip
+    assert [p.name for p in (shop / "out").iterdir()] == ["one.parquet"]
+
+
+def test_many_users_go_to_a_file_with_the_config_s_k(call, shop, stages, asked):
+    assert call("recommend", "--all", "--output", "all.parquet", "--json").json == {"output": "all.parquet", "rows": 2}
+    (shop / "ids.txt").write_text("a\nb\n", encoding="utf-8")
+    answer = call("recommend", "--users", "ids.txt")
+    assert answer.out == f"2 recommendations: {shop / 'whybuy-workspace' / 'recommendations.parquet'}\n"
+    assert asked == [("recommend", None, 10), ("recommend", Path("ids.txt"), 10)]
+
+
+@pytest.mark.parametrize("words", [(), ("--user", "a", "--all"), ("--all", "--users", "f.txt")])
+def test_whom_to_recommend_to_is_said_once(call, shop, stages, words):
+    answer = call("recommend", *words)
+    assert answer.code == 2
+    assert "exactly one of them is needed" in answer.err
+
+
+def test_an_output_that_cannot_be_written_is_exit_2(call, shop, stages, asked):
+    answer = call("recommend", "--user", "a", "--output", "log.csv/x.parquet")
+    assert answer.code == 2
+    assert "log.csv/x.parquet cannot be written" in answer.err
+    assert "Name another --output" in answer.err
+
+
+def test_all_campaigns(call, shop, stages):
+    out = call("campaign").out
+    assert out.splitlines()[1].split() == [
+        "spring", "randomized", "purchase:*", "7d", "+.0500", "+.0400", "+.0204", "+.0596", "suggestive",
+    ]  # fmt: skip
+    assert call("campaign", "--json").json["campaigns"][0]["campaign"] == "spring"
+
+
+def test_one_known_campaign_is_looked_up(call, shop, stages):
+    assert call("campaign", "spring", "--json").json["effect"]["estimate"] == 0.04
+    assert (
+        "judged on 100 people who were sent it and 90 who were not\n- Assigned at random.\n"
+        in call("campaign", "spring").out
+    )
+
+
+def test_another_horizon_or_outcome_is_answered_now(call, shop, stages, monkeypatch, conforms):
+    seen = []
+
+    def analyze(log, config, campaign_id, *, outcome, horizon, report):
+        seen.append((campaign_id, outcome, horizon))
+        return CampaignResult(
+            campaign=campaign_id,
+            kind="targeted",
+            effect=Estimate.of("ato", 0.01, 0.01),
+            naive=Naive.of_counts(n=10, treated=5, outcome=4, joint=3),
+            outcome=outcome,
+            horizon="14d",
+            reasons=("Because.",),
+        )
+
+    monkeypatch.setattr(campaign, "analyze_campaign", analyze)
+    monkeypatch.setattr("whybuy.pipeline.Pipeline.log", None)
+    conforms(call("campaign", "vip", "--horizon", "14d", "--json").json, "campaign")
+    call("campaign", "vip", "--outcome", "purchase:a")
+    assert seen == [("vip", "purchase:*", "14d"), ("vip", "purchase:a", None)]
+
+
+def test_options_of_one_campaign_without_its_name_are_exit_2(call, shop, stages):
+    answer = call("campaign", "--horizon", "14d")
+    assert answer.code == 2
+    assert "the id of one campaign" in answer.err

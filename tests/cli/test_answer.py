@@ -1,0 +1,116 @@
+import pytest
+
+from whybuy.causal import question
+from whybuy.pipeline import Pipeline
+
+
+def pairs(answer) -> list[str]:
+    return [f"{e['treatment']} {e['outcome']}" for e in answer.json["effects"]]
+
+
+def test_headlines_are_ordered_by_verdict_then_size_without_funnels(call, shop, stages):
+    assert pairs(call("effects", "--json")) == [
+        "cart:b purchase:a",
+        "view:c purchase:a",
+        "view:b purchase:a",
+        "view:d purchase:a",
+    ]
+
+
+def test_top_limits_and_all_prints_every_pair(call, shop, stages):
+    assert len(pairs(call("effects", "--top", "1", "--json"))) == 1
+    assert len(pairs(call("effects", "--all", "--json"))) == 5
+
+
+def test_the_table_keeps_funnel_pairs_apart(call, shop, stages):
+    answer = call("effects")
+    head, _, apart = answer.out.partition("1 pairs whose treatment is a stage on the way to the outcome, kept apart:")
+    assert "view:a" not in head
+    assert "view:a" in apart
+    assert "+.1111" in head
+    assert "-.0500" in head
+
+
+def test_one_name_picks_its_pairs(call, shop, stages):
+    assert pairs(call("effects", "--treatment", "view:b", "--json")) == ["view:b purchase:a"]
+    assert pairs(call("effects", "--outcome", "purchase:b", "--json")) == []
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What reached the engine that answers questions."""
+    seen = []
+
+    def answer(q, study, *, report):
+        seen.append(q)
+        from whybuy.causal.effects import Effect, Estimate, Naive
+
+        return Effect(
+            treatment=str(q.treatment),
+            outcome=str(q.outcome),
+            horizon=q.horizon,
+            design="step",
+            n_trials=1,
+            n_treated=0,
+            n_users=1,
+            method="confirmed",
+            naive=Naive.of_counts(n=1, treated=0, outcome=0, joint=0),
+            effect=Estimate(estimand="ato"),
+            reasons=("Asked now.",),
+            checks={"overlap": {}},
+        )
+
+    monkeypatch.setattr(question, "answer", answer)
+    monkeypatch.setattr(Pipeline, "study", None)
+    return seen
+
+
+PAIR = ("--treatment", "view:b", "--outcome", "purchase:a")
+
+
+def test_a_confirmed_pair_is_looked_up(call, shop, stages, asked):
+    (found,) = call("effects", *PAIR, "--json").json["effects"]
+    assert found["effect"]["estimate"] == 0.02
+    (found,) = call("effects", *PAIR, "--horizon", "168h", "--design", "step", "--json").json["effects"]
+    assert found["effect"]["estimate"] == 0.02
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--treatment", "view:c", "--outcome", "purchase:a"),
+        (*PAIR, "--horizon", "1d"),
+        (*PAIR, "--where", "age > 3"),
+        (*PAIR, "--reference", "view:c"),
+    ],
+    ids=["only scanned", "horizon", "where", "reference"],
+)
+def test_anything_else_is_answered_now(call, shop, stages, asked, options):
+    answer = call("effects", *options, "--json")
+    assert answer.code == 0
+    assert answer.json["effects"][0]["reasons"] == ["Asked now."]
+    assert len(asked) == 1
+
+
+def test_one_answer_in_words(call, shop, stages):
+    out = call("effects", *PAIR).out
+    assert "view:b now instead of the usual alternatives changes purchase:a within 7d by +2.0 in 100" in out
+    assert "decisions: 1,000, treated: 100, users: 50" in out
+    assert out.endswith("- A reason.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--where", "x = 1"), "both --treatment and --outcome are needed"),
+        (("--treatment", "view:b", "--outcome", "purchase:a", "--horizon", "soon"), "'soon' is not a duration"),
+        (("--treatment", "look:b", "--outcome", "purchase:a"), "starts with 'look', which is no action"),
+        (("--treatment", "view:b", "--outcome", "purchase:a", "--design", "session"), "--design session"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_exit_2(call, shop, stages, options, message):
+    answer = call("effects", *options)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.out == ""
