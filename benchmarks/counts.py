@@ -48,6 +48,7 @@ def ours(user: np.ndarray, ts: np.ndarray, action: np.ndarray) -> np.ndarray:
         category=nothing,
         price_band=np.zeros(n, np.int8),
         spend=np.zeros(n, np.float32),
+        exposure=np.zeros(n, np.int16),
         attributes=np.zeros((len(starts), 0), np.int16),
     )
     moments = Moments.of(sequences, reach_ms=31 * DAY)

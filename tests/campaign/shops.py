@@ -1,8 +1,7 @@
 """Shops of a few lines: a log written as the reader leaves it, and shops drawn by equations with a known truth."""
 
-from dataclasses import dataclass, field
+import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,26 +10,12 @@ import pyarrow.parquet as pq
 
 from whybuy import columns as c
 from whybuy.config import Config, config_from_dict
+from whybuy.events.log import EventLog
+from whybuy.events.quality import Quality
 
 HOUR, DAY = 3_600_000, 86_400_000
 TEXTS = (c.USER, c.ACTION, c.ITEM, c.CATEGORY, c.SESSION, c.ORDER, c.QUERY, c.TEXT, c.CURRENCY, c.CAMPAIGN, c.ARM)
 NUMBERS = (c.RATING, c.PRICE, c.QUANTITY, c.PROPENSITY)
-
-
-@dataclass(frozen=True)
-class Shop:
-    """An ingested log in a folder."""
-
-    folder: Path
-    shards: tuple[Path, ...]
-    quality: SimpleNamespace
-    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    def users(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "users.parquet")
-
-    def items(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "items.parquet")
 
 
 def write_shop(
@@ -41,7 +26,7 @@ def write_shop(
     items: pd.DataFrame | None = None,
     end_ms: int | None = None,
     has_times: bool = True,
-) -> Shop:
+) -> EventLog:
     """Write ``events`` (any columns of a shard) as two shards with their tables."""
     frame = pd.DataFrame(events).reindex(columns=list(c.SHARD_COLUMNS))
     for name in TEXTS:
@@ -56,24 +41,44 @@ def write_shop(
     frame[c.MOMENT] = new.groupby(frame[c.USER]).cumsum().astype("int32") - 1
     (folder / "shards").mkdir(parents=True)
     halves = frame[c.USER].map(lambda user: sum(user.encode()) % 2)
-    shards = []
     for k in (0, 1):
-        shards.append(folder / "shards" / f"shard-{k:05d}.parquet")
-        pq.write_table(pa.Table.from_pandas(frame[halves == k], preserve_index=False), shards[-1])
+        table = pa.Table.from_pandas(frame[halves == k], preserve_index=False)
+        pq.write_table(table, folder / "shards" / f"shard-{k:05d}.parquet")
     by_user = frame.groupby(c.USER)[c.TIME_MS].agg(n_events="count", first_ms="min", last_ms="max").reset_index()
     users = by_user if users is None else users.merge(by_user, on=c.USER, how="outer").fillna({"n_events": 0})
     users.astype({"n_events": "int64"}).sort_values(c.USER).to_parquet(folder / "users.parquet", index=False)
     _items(frame, items).to_parquet(folder / "items.parquet", index=False)
+    quality = _quality(frame, users, end_ms=end_ms, has_times=has_times)
+    (folder / "quality.json").write_text(json.dumps(quality.to_json()), encoding="utf-8")
+    return EventLog.open(folder)
+
+
+def _quality(frame: pd.DataFrame, users: pd.DataFrame, *, end_ms: int | None, has_times: bool) -> Quality:
     times = frame[c.TIME_MS]
-    quality = SimpleNamespace(
+    first, last = int(times.min()), int(times.max())
+    end = last if end_ms is None else end_ms
+    return Quality(
+        rows_read=len(frame),
+        rows_kept=len(frame),
+        duplicates_merged=0,
+        rejected={},
         actions=frame[c.ACTION].value_counts().to_dict(),
-        start_ms=int(times.min()) if len(frame) else 0,
-        end_ms=end_ms if end_ms is not None else int(times.max()) if len(frame) else 0,
+        n_users=len(users),
+        n_items=frame[c.ITEM].nunique(),
+        n_categories=0,
+        n_sessions=0,
+        n_moments=int(frame.groupby(c.USER)[c.MOMENT].nunique().sum()),
+        first_ms=first,
+        last_ms=last,
+        start_ms=first,
+        end_ms=end,
+        q01_ms=first,
+        q99_ms=end,
         has_times=has_times,
-        attributes=[name for name in users.columns if name not in (c.USER, "n_events", "first_ms", "last_ms")],
+        longest_gap_ms=None,
+        attributes=[name for name in users.columns if name not in (c.USER, c.N_EVENTS, "first_ms", "last_ms")],
         campaigns=sorted(frame[c.CAMPAIGN].dropna().unique()),
     )
-    return Shop(folder, tuple(shards), quality)
 
 
 def _items(frame: pd.DataFrame, items: pd.DataFrame | None) -> pd.DataFrame:

@@ -35,6 +35,12 @@ def test_the_difference_of_two_proportions_by_hand():
     assert found.estimand == "ate"
 
 
+def test_swapping_the_arms_flips_the_sign():
+    treated, outcome = arms(30, 70, 20, 180)
+    there, back = difference(treated, outcome), difference(~treated, outcome)
+    assert (back.estimate, back.ci_low) == pytest.approx((-there.estimate, -there.ci_high))
+
+
 def test_an_empty_arm_has_no_difference():
     assert difference(*arms(3, 4, 0, 0)) == Estimate(estimand="ate")
 

@@ -17,6 +17,7 @@ def vocabulary(categories=("shoes", "shoes/boots", "bags"), items=("i0", "i1", "
         item_brand=np.array(["acme"] * len(items), object),
         price_edges=np.array([10.0]),
         attributes={},
+        exposures=[],
     )
 
 
@@ -40,6 +41,7 @@ def sequences(users: dict[str, list[tuple]], words: Vocabulary | None = None) ->
         category=np.append(words.item_category, np.int32(-1))[item],
         price_band=np.zeros(n, np.int8),
         spend=np.zeros(n, np.float32),
+        exposure=np.zeros(n, np.int16),
         attributes=np.zeros((len(starts), len(words.attributes)), np.int16),
     )
 

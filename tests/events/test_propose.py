@@ -12,6 +12,7 @@ from whybuy.config import Config, load_config
 from whybuy.errors import SourceError
 from whybuy.events import probe
 from whybuy.events.propose import Proposal, propose, write_config
+from whybuy.events.shards import ingest
 
 PER_UNIT = 'TRY_CAST("sales_value" AS DOUBLE) / nullif(TRY_CAST("quantity" AS DOUBLE), 0)'
 
@@ -27,16 +28,24 @@ def proposed(source: Path, folder: Path, **named: Any) -> tuple[Proposal, Config
     return proposal, loaded(proposal, folder)
 
 
+TAOBAO = {
+    "ts": "timestamp",
+    "user_id": "user_id",
+    "action": "behavior",
+    "item_id": "item_id",
+    "category": "category_id",
+}
+
 # folder, log, columns of the first [[events]], its constants, its actions, horizon
 REAL = [
     (
         "taobao_userbehavior_100k", "Taobao UserBehavior",
-        {"ts": "timestamp", "user_id": "user_id", "action": "behavior", "item_id": "item_id", "category": "category_id"},
+        TAOBAO,
         {}, {"pv": "view", "fav": "favorite", "cart": "cart", "buy": "purchase"}, "1d",
     ),
     (
         "taobao_userbehavior_window", "Taobao UserBehavior",
-        {"ts": "timestamp", "user_id": "user_id", "action": "behavior", "item_id": "item_id", "category": "category_id"},
+        TAOBAO,
         {}, {"pv": "view", "fav": "favorite", "cart": "cart", "buy": "purchase"}, "1h",
     ),
     (
@@ -364,12 +373,22 @@ def test_a_glob_is_kept_as_it_is(tmp_path: Path) -> None:
     assert [entry.path for entry in config.events] == ["log-*.csv"]
 
 
+def test_a_workspace_in_the_folder_is_no_part_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,ts,action,item_id\n7,2024-01-01,view,a\n")
+    shards = tmp_path / "whybuy-workspace" / "events" / "shards"
+    shards.mkdir(parents=True)
+    (shards.parent / "stage.json").write_text("{}")
+    (shards / "other.csv").write_text("user_id,ts,action,item_id,brand\n7,2024-01-01,view,a,b\n")
+    _, config = proposed(tmp_path, tmp_path)
+    assert [entry.path for entry in config.events] == ["log.csv"]
+
+
 def test_a_database_is_read_by_its_tables(tmp_path: Path) -> None:
     file = tmp_path / "shop.duckdb"
     with duckdb.connect(str(file)) as shop:
         shop.execute("CREATE TABLE log AS SELECT 'u1' AS user_id, TIMESTAMP '2024-01-01' AS ts, 'view' AS action")
         shop.execute("CREATE TABLE users AS SELECT 'u1' AS user_id, 30 AS age")
-    proposal, config = proposed(file, tmp_path)
+    _, config = proposed(file, tmp_path)
     assert [entry.path for entry in config.events] == ["shop.duckdb::log"]
     assert config.users is not None
     assert config.users.path == "shop.duckdb::users"
@@ -409,13 +428,64 @@ def test_a_large_text_file_is_sampled_all_over(tmp_path: Path, monkeypatch: pyte
     rows = "".join(f"{hour % 7},{1_700_000_000 + 3600 * hour},view,i{hour}\n" for hour in range(24 * 60))
     (tmp_path / "log.csv").write_text("user_id,ts,action,item_id\n" + rows)
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(b"user_id,ts,action,item_id\n" + rows.encode()))
+    duckdb.execute(f"COPY (FROM '{tmp_path}/log.csv') TO '{tmp_path}/log.parquet'")
+    duckdb.execute(f"COPY (FROM '{tmp_path}/log.csv') TO '{tmp_path}/log.jsonl' (FORMAT json)")
     whole = propose(tmp_path / "log.csv", into=tmp_path)
     monkeypatch.setattr(probe, "WHOLE_BYTES", 1_000)
     monkeypatch.setattr("whybuy.events.locate._BLOCK_BYTES", 500)
     monkeypatch.setattr(probe, "_BLOCKS", 20)
+    monkeypatch.setattr(probe, "WHOLE_ROWS", 500)
     sampled = propose(tmp_path / "log.csv", into=tmp_path)
     packed = propose(tmp_path / "log.csv.gz", into=tmp_path)
+    random = propose(tmp_path / "log.parquet", into=tmp_path)
+    lines = propose(tmp_path / "log.jsonl", into=tmp_path)
     assert whole.span_days == pytest.approx(58.76, abs=0.01)
     assert sampled.span_days == pytest.approx(58, abs=2)
     assert packed.span_days == whole.span_days
+    assert random.span_days == pytest.approx(58, abs=2)
+    assert lines.span_days == pytest.approx(58, abs=2)
     assert sampled.horizon == "7d"
+
+
+RUN_AS_THEY_ARE = [
+    ("UserBehavior.csv", TAOBAO_ROWS, {"view": 1, "favorite": 1, "purchase": 1}),
+    (
+        "Online Retail.csv",
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+        "536365,85123A,HEART,6,12/1/2010 8:26,2.55,17850,United Kingdom\n"
+        "C536366,85123A,HEART,-6,12/3/2010 9:26,2.55,17850,United Kingdom\n",
+        {"purchase": 1, "return": 1},
+    ),
+    (
+        "train-purchases.csv",
+        "sessionId;userId;timeframe;eventdate;ordernumber;itemId\n150;18278;17100868;2016-05-06;16421;25911\n"
+        "151;NA;1000;2016-05-06;16422;25911\n",
+        {"purchase": 2},
+    ),
+    (
+        "reviews.jsonl",
+        '{"reviewerID": "A1", "asin": "0007", "overall": 5.0, "unixReviewTime": 1369699200, "reviewText": "good"}\n',
+        {"review": 1},
+    ),
+    (
+        "tianchi.csv",
+        "user_id,item_id,behavior_type,user_geohash,item_category,time\n"
+        "1,2,1,,3,2014-12-06 02\n1,2,4,,3,2014-12-06 03\n",
+        {"view": 1, "purchase": 1},
+    ),
+    (
+        "bandit.csv",
+        ",timestamp,item_id,position,click,propensity_score\n0,2019-11-24 00:00:17.004101+00:00,14,3,1,0.029\n",
+        {"impression": 1, "click": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "actions"), RUN_AS_THEY_ARE, ids=[row[0] for row in RUN_AS_THEY_ARE])
+def test_a_proposed_config_runs_as_it_is(name: str, text: str, actions: dict[str, int], tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    _, config = proposed(tmp_path / name, tmp_path)
+    (tmp_path / "events").mkdir()
+    quality = ingest(config, tmp_path / "events").quality
+    assert quality.actions == actions
+    assert quality.rejected == {}

@@ -100,6 +100,7 @@ def test_reasons_say_that_looks_are_at_most_suggestive(shop: tuple[Path, Log]) -
     assert best.basis == "view"
     assert "at most suggestive" in best.reason
     assert "12 people were in this situation" in best.reason
+    assert "the whole log has only 10 such purchases" in best.reason
 
 
 def test_the_state_of_the_user_enters(shop: tuple[Path, Log]) -> None:
@@ -201,6 +202,12 @@ def test_what_was_just_bought_comes_last(built: Callable) -> None:
     assert recommend_user(folder, log, "new", 5).items[-1].item_id == "red"
     assert "red" not in {item.item_id for item in recommend_user(folder, log, "new", 4).items}
     assert "only because the catalog has nothing else" in recommend_user(folder, log, "new", 5).items[-1].reason
+
+
+def test_what_was_reviewed_is_had_and_comes_last(built: Callable) -> None:
+    rows = [("u1", 1, "review", "red"), ("u2", 2, "review", "red"), ("u2", 9, "review", "cap")]
+    folder, log = built(rows)
+    assert [item.item_id for item in recommend_user(folder, log, "u1", 5).items][::4] == ["cap", "red"]
 
 
 def test_what_people_buy_repeatedly_is_recommended_again(built: Callable) -> None:

@@ -22,7 +22,7 @@ def lifts_of(log: Log) -> tuple[pd.DataFrame, Terms]:
         terms = terms_of(con, log, CONFIG)
         load_facts(con, log, terms, quiet)
         terms = load_lifts(con, log, terms, scratch, quiet)
-        frame = con.execute(f"SELECT * FROM lifts JOIN items USING (item) ORDER BY {c.ITEM}, state").df()
+        frame = con.execute(f"SELECT * FROM lifts ORDER BY {c.ITEM}, state").df()
     return frame.set_index([c.ITEM, "state"]), terms
 
 

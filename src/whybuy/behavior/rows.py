@@ -61,6 +61,7 @@ class Tokens:
     price: Ints
     gap: Ints
     hour: Ints
+    exposure: Ints
     moment_gap: Ints
     moment_hour: Ints
 
@@ -78,6 +79,7 @@ class Tokens:
             price=np.asarray(sequences.price_band, np.int64),
             gap=gap,
             hour=hour,
+            exposure=np.asarray(sequences.exposure, np.int64),
             moment_gap=gap[moments.first],
             moment_hour=hour[moments.first],
         )
@@ -140,6 +142,7 @@ def event_batch(rows: Rows, chosen: Ints, tokens: Tokens, attributes: npt.NDArra
         price=take(tokens.price),
         gap=take(tokens.gap),
         hour=take(tokens.hour),
+        exposure=take(tokens.exposure),
         attributes=torch.from_numpy(attributes[rows.user[chosen]].astype(np.int64)),
     )
 

@@ -52,6 +52,7 @@ class TrainingPlan:
     epochs: int = 8
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
+    dropout: float = 0.1
     seed: int = 7
 
 
@@ -93,17 +94,19 @@ class TrainingSet:
 
 def model_shape(heads: Heads, codes: TokenCodes, plan: TrainingPlan) -> ModelShape:
     """Return the shape of a model for these heads and codes."""
-    attributes = heads.index.vocabulary.attributes
+    vocabulary = heads.index.vocabulary
     return ModelShape(
         n_items=codes.n_items,
         n_categories=codes.n_categories,
         n_prices=N_PRICES,
-        attribute_levels=tuple(len(levels) + 1 for levels in attributes.values()),
+        n_exposures=len(vocabulary.exposures) + 1,
+        attribute_levels=tuple(len(levels) + 1 for levels in vocabulary.attributes.values()),
         n_behaviors=heads.n_behaviors,
         n_outcomes=heads.n_outcomes,
         width=plan.width,
         depth=plan.depth,
         heads=plan.attention_heads,
+        dropout=plan.dropout,
     )
 
 

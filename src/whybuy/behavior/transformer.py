@@ -30,7 +30,7 @@ class ModelShape:
 
     Attributes
     ----------
-    n_items, n_categories, n_prices : embedding rows (0 stands for none)
+    n_items, n_categories, n_prices, n_exposures : embedding rows (0 stands for none)
     attribute_levels : levels of each user attribute, the unknown one included
     n_behaviors, n_outcomes : outputs; outcomes counts behaviors x horizons
     """
@@ -38,12 +38,14 @@ class ModelShape:
     n_items: int
     n_categories: int
     n_prices: int
+    n_exposures: int
     attribute_levels: tuple[int, ...]
     n_behaviors: int
     n_outcomes: int
     width: int = 64
     depth: int = 2
     heads: int = 4
+    dropout: float = 0.1
 
 
 @dataclass
@@ -59,15 +61,17 @@ class EventBatch:
     price: Tensor
     gap: Tensor
     hour: Tensor
+    exposure: Tensor
     attributes: Tensor
 
 
 class Block(nn.Module):
     """Pre-norm attention and gated feed-forward."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
+        self.dropout = nn.Dropout(dropout)
         self.norm_attention = nn.RMSNorm(width)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
@@ -81,9 +85,9 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (rows, heads, T, D / heads)
         mixed = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, width))
+        x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(rows, length, width)))
         hidden = self.up(self.norm_forward(x))
-        return x + self.down(F.gelu(hidden))
+        return x + self.dropout(self.down(F.gelu(hidden)))
 
 
 class BehaviorTransformer(nn.Module):
@@ -99,13 +103,15 @@ class BehaviorTransformer(nn.Module):
         self.price = nn.Embedding(shape.n_prices, width)
         self.gap = nn.Embedding(GAP_BINS, width)
         self.hour = nn.Embedding(HOURS_OF_WEEK, width)
+        self.exposure = nn.Embedding(shape.n_exposures, width)
         self.attributes = nn.ModuleList(nn.Embedding(levels, width) for levels in shape.attribute_levels)
         self.start = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(Block(width, shape.heads) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(Block(width, shape.heads, shape.dropout) for _ in range(shape.depth))
         self.norm = nn.RMSNorm(width)
-        self.read_time = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU())
+        self.dropout = nn.Dropout(shape.dropout)
+        self.read_time = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Dropout(shape.dropout))
         self.nuisance = nn.Linear(2 * width, shape.n_behaviors + 2 * shape.n_outcomes)
-        self.read_now = nn.Sequential(nn.Linear(2 * width, width), nn.GELU())
+        self.read_now = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(shape.dropout))
         self.forecast = nn.Linear(width, shape.n_outcomes)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -135,8 +141,9 @@ class BehaviorTransformer(nn.Module):
             + self.price(batch.price)
             + self.gap(batch.gap)
             + self.hour(batch.hour)
+            + self.exposure(batch.exposure)
         )
-        x = torch.cat([self.person(batch), events + self.person(batch)], dim=1)
+        x = torch.cat([self.person(batch), self.dropout(events) + self.person(batch)], dim=1)
         cos, sin = _rotary(x.shape[1], self.shape.width // self.shape.heads)
         for block in self.blocks:
             x = block(x, cos, sin)

@@ -38,7 +38,7 @@ from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, concatenate
 from whybuy.progress import Report, quiet
 
-_EVENT_PASSES = 2_400_000
+_EVENT_PASSES = 1_200_000
 """Events seen in training, all passes together: what a default run affords on 2 cores."""
 
 
@@ -171,7 +171,7 @@ def _training_sample(store: SequenceStore, log: EventLog, config: Config) -> tup
 def _plan(n_events: int, config: Config) -> TrainingPlan:
     """Choose size and passes from the log: about ``_EVENT_PASSES`` events are seen in all."""
     tiny = config.behavior.size == "tiny"
-    epochs = config.behavior.epochs or int(np.clip(_EVENT_PASSES // max(n_events, 1), 2, 10))
+    epochs = config.behavior.epochs or int(np.clip(_EVENT_PASSES // max(n_events, 1), 2, 5))
     if config.behavior.size == "small":
         return TrainingPlan(width=128, depth=3, epochs=epochs, seed=config.seed, learning_rate=2e-3)
     return TrainingPlan(width=48 if tiny else 64, epochs=epochs, seed=config.seed)

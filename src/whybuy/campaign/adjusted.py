@@ -17,6 +17,7 @@ from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import LoggedStrength, PairData, balance, overlap, sensitivity, strongest_group
 from whybuy.causal.effects import Estimate
+from whybuy.causal.verdict import MIN_OUTCOME_USERS
 from whybuy.config import duration_text
 from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
@@ -51,6 +52,10 @@ def adjusted_result(
     why_not = _nothing_to_adjust(treated, history)
     if why_not:
         return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=(why_not, *notes), **shared)
+    checks["grounds"] = grounds_of(treated, outcome, 0.0)
+    if min((treated & outcome).sum(), (~treated & outcome).sum()) < MIN_OUTCOME_USERS:
+        # Too thin for any answer, so that models are not worth their time.
+        return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=notes, **shared)
     users = cohort.rows[c.USER].to_numpy(object)
     nuisances = fit_nuisances(People.of(history.X, users), treated, outcome, seed=observed.seed)
     data = _pair_data(cohort.rows[c.USER], treated, outcome, nuisances)

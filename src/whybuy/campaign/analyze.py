@@ -17,7 +17,7 @@ from whybuy.causal.effects import Estimate
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import Behavior, parse_behavior
-from whybuy.events.log import EventLog
+from whybuy.events.log import ITEMS, EventLog
 from whybuy.progress import Report, quiet
 
 DEFAULT_OUTCOME = "purchase:*"
@@ -197,7 +197,7 @@ def _require_outcome(log: EventLog, outcome: Behavior) -> None:
             FROM read_parquet($shards) e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
         ) WHERE {condition}
     """
-    files = {"shards": [str(shard) for shard in log.shards], "items": str(log.folder / "items.parquet")}
+    files = {"shards": [str(shard) for shard in log.shards], "items": str(log.folder / ITEMS)}
     with duckdb.connect() as connection:
         row = connection.execute(sql, {**parameters, **files}).fetchone()
     if row is not None and row[0] > 0:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.events.behaviors import Behavior
-from whybuy.events.log import EventLog
+from whybuy.events.log import ITEMS, EventLog
 from whybuy.progress import Report, quiet
 
 Bools = npt.NDArray[np.bool_]
@@ -212,13 +212,13 @@ def _read_shard(
     FROM met GROUP BY {_ROW}
     """
     values: dict[str, Any] = {**parameters, "horizon": window.horizon_ms}
-    values |= {"shard": str(shard), "items": str(log.folder / "items.parquet")}
+    values |= {"shard": str(shard), "items": str(log.folder / ITEMS)}
     return connection.execute(sql, values).df()
 
 
 def _top_categories(log: EventLog) -> pd.Series:
     """Return the commonest categories, numbered from 0."""
-    totals = log.items().dropna(subset=[c.CATEGORY]).groupby(c.CATEGORY, as_index=False)[c.N_EVENTS].sum()
+    totals = log.items().groupby(c.CATEGORY)[c.N_EVENTS].sum().reset_index()
     ordered = totals.sort_values([c.N_EVENTS, c.CATEGORY], ascending=[False, True], ignore_index=True)
     return ordered[c.CATEGORY].astype(str).head(N_CATEGORIES)
 

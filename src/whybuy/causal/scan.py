@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import entr
+from scipy.special import entr, expit
 
 from whybuy.behavior.family import MIN_EVENTS, MIN_USERS, Family
 from whybuy.behavior.twins import TwinModels, family_in
@@ -27,7 +27,7 @@ from whybuy.causal.residuals import (
     masked_pair_sums,
     plain_pair_sums,
 )
-from whybuy.causal.ridge import FoldSums, RidgeFits, fit_folds, with_intercept
+from whybuy.causal.ridge import FoldSums, fit_folds, with_intercept
 from whybuy.causal.study import Study
 from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
 from whybuy.causal.verdict import Grounds, judge_scan, q_values, refused
@@ -36,8 +36,8 @@ from whybuy.events.behaviors import Behavior, contains, is_funnel
 from whybuy.progress import Report, quiet
 
 N_SUBFOLDS = 3
-PENALTY = 10.0
 _CLIP = 1e-4
+_LOSSES = ("e_counts", "e_model", "m_counts", "m_model")
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,55 @@ def _scan_horizon(study: Study, twins: TwinModels, family: Family, horizon: str,
 
 
 @dataclass(frozen=True)
-class Fits:
-    """The ridge fits with the model's heads and on counts alone, and P(behavior | outcome) inside one moment."""
+class Nuisances:
+    """The nuisances of a block of trials; (n, B) for behaviors, (n, A) for outcomes.
 
-    full: RidgeFits
-    counts: RidgeFits
+    ``e``, ``m`` (among decisions that are not the outcome) and ``m_any`` (among all) start from the model's heads;
+    ``e_counts`` and ``m_counts`` see counts alone.
+    """
+
+    e: Float64
+    m_any: Float64
+    e_counts: Float64
+    m: Float64
+    m_counts: Float64
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Ridge coefficients (n_folds, d + 1, targets) and P(behavior | outcome) inside one moment (B, A).
+
+    Targets: what the heads leave of T, of Y anywhere, T itself from counts; and, among decisions that are not the
+    outcome, what the heads leave of Y, and Y itself from counts.
+    """
+
+    coefficients: Float64
     shared: Float64
+
+    def predict(self, X: Float64, fold: Ints, heads: "HeadProbabilities") -> Nuisances:
+        """Return each row's nuisances by the coefficients that did not see its user."""
+        found = np.empty((len(X), self.coefficients.shape[2]))
+        for k in np.unique(fold):
+            found[fold == k] = X[fold == k] @ self.coefficients[k]
+        B, A = self.shared.shape
+        e, m_any, e_counts, m, m_counts = np.split(found, np.cumsum([B, A, B, A]), axis=1)
+        return Nuisances(np.clip(heads.e + e, _CLIP, 1 - _CLIP), heads.m_any + m_any, e_counts, heads.m + m, m_counts)
+
+
+@dataclass(frozen=True)
+class HeadProbabilities:
+    """The model's own answers for a block of trials."""
+
+    e: Float64
+    m: Float64
+    m_any: Float64
+
+    @classmethod
+    def of(cls, block: TrialBlock) -> "HeadProbabilities":
+        """Split the block's logits into probabilities."""
+        B, A = block.is_behavior.shape[1], block.outcome.shape[1]
+        p = expit(block.logits.astype(float))
+        return cls(p[:, :B], p[:, B : B + A], p[:, B + A :])
 
 
 @dataclass(frozen=True)
@@ -121,66 +164,53 @@ class BaseRates:
 def _first_pass(source: TrialSource, report: Report) -> tuple[Fits | None, BaseRates]:
     B, A = source.heads.n_behaviors, len(source.outcomes)
     sums: FoldSums | None = None
-    together, n, rates_m = np.zeros((B, A)), 0, np.zeros((2, A))
-    logged = np.empty(0, np.int64)
+    together, n, hits, rates_m = np.zeros((B, A)), 0, np.zeros(B), np.zeros((2, A))
+    logged, d = np.empty(0, np.int64), 0
     for block in _with_progress(source, "scan: fit", report):
-        X = with_intercept(block.X)
+        X, heads = with_intercept(block.X), HeadProbabilities.of(block)
         T, Y = block.is_behavior.astype(float), block.outcome.astype(float)
         own = block.is_behavior[:, source.outcomes]
         if sums is None:
-            logged = np.flatnonzero(block.columns.logged)
-            sums = FoldSums.zeros(N_SUBFOLDS, X.shape[1] - 1, B + A, A)
-        sums.add(X, np.concatenate([T, Y], axis=1), block.subfold, own, Y)
+            logged, d = np.flatnonzero(block.columns.logged), block.X.shape[1]
+            sums = FoldSums.zeros(N_SUBFOLDS, d, 2 * B + A, A, 2 * A)
+        sums.add(X, np.concatenate([T - heads.e, Y - heads.m_any, T, Y - heads.m, Y], axis=1), block.subfold, own)
         together += T.T @ own
+        hits += T.sum(0)
         rates_m += np.stack([((1 - own) * Y).sum(0), (1 - own).sum(0)])
         n += len(block)
-    if sums is None or n == 0:
+    if sums is None:
         return None, BaseRates(np.empty(0), np.empty(0))
-    n_own = np.maximum(np.diag(together[source.outcomes]), 1)
-    shared = together / n_own
-    at = slice(B, B + A)
-    fits = Fits(
-        full=fit_folds(sums, PENALTY, outcome_targets=at),
-        counts=fit_folds(sums, PENALTY, outcome_targets=at, columns=logged),
-        shared=shared,
-    )
-    e = sums.C[:, 0, :B].sum(0) / n
-    return fits, BaseRates(e, rates_m[0] / np.maximum(rates_m[1], 1))
+    every = np.arange(d)
+    columns = [every] * (B + A) + [logged] * B + [every] * A + [logged] * A
+    shared = together / np.maximum(np.diag(together[source.outcomes]), 1)
+    fits = Fits(fit_folds(sums, columns), shared)
+    return fits, BaseRates(hits / n, rates_m[0] / np.maximum(rates_m[1], 1))
 
 
 def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
     B, A = source.heads.n_behaviors, len(source.outcomes)
     pairs, counts = PairSums.zeros(B, A), PairCounts.zeros(B, A)
     diagonal, diagonal_counts = PairSums.zeros(A, 1), PairCounts.zeros(A, 1)
-    losses = {
-        name: np.zeros(A if name.startswith("m_") else B) for name in ("e_counts", "e_model", "m_counts", "m_model")
-    }
+    losses = {name: np.zeros(A if name.startswith("m_") else B) for name in _LOSSES}
     n_trials = np.zeros(A)
     low, high, n = np.full(B, np.inf), np.full(B, -np.inf), 0
     for block in _with_progress(source, "scan: pairs", report):
-        X, fold = with_intercept(block.X), block.subfold
         T, Y = block.is_behavior.astype(float), block.outcome.astype(float)
         own = T[:, source.outcomes]
-        full, m = predict(fits.full, X, fold)
-        E, m_any = np.clip(full[:, :B], _CLIP, 1 - _CLIP), full[:, B:]
-        trials = MaskedTrials(
-            T, E, own, E[:, source.outcomes], Y - m, Y, _off_diagonal(fits.shared, source), block.user
-        )
+        nuisance = fits.predict(with_intercept(block.X), block.subfold, HeadProbabilities.of(block))
+        E = nuisance.e
+        shared = _off_diagonal(fits.shared, source)
+        trials = MaskedTrials(T, E, own, E[:, source.outcomes], Y - nuisance.m, Y, shared, block.user)
         s, k = masked_pair_sums(trials)
         pairs, counts = pairs + s, counts + k
-        s, k = _diagonal(T, E, Y, m_any, block.user, source.outcomes)
+        s, k = _diagonal(T, E, Y, nuisance.m_any, block.user, source.outcomes)
         diagonal, diagonal_counts = diagonal + s, diagonal_counts + k
-        only, m_only = predict(fits.counts, X, fold)
         losses["e_model"] += log_loss_sums(T, E)
-        losses["e_counts"] += log_loss_sums(T, only[:, :B])
-        losses["m_model"] += log_loss_sums(Y, m, 1 - own)
-        losses["m_counts"] += log_loss_sums(Y, m_only, 1 - own)
+        losses["e_counts"] += log_loss_sums(T, nuisance.e_counts)
+        losses["m_model"] += log_loss_sums(Y, nuisance.m, 1 - own)
+        losses["m_counts"] += log_loss_sums(Y, nuisance.m_counts, 1 - own)
         n_trials += (1 - own).sum(0)
-        low, high, n = (
-            np.minimum(low, E.min(0, initial=1)),
-            np.maximum(high, E.max(0, initial=0)),
-            n + len(block),
-        )
+        low, high, n = np.minimum(low, E.min(0)), np.maximum(high, E.max(0)), n + len(block)
     per = {"e": np.full(B, float(n)), "m": np.maximum(n_trials, 1)}
     losses = {name: total / per[name[0]] for name, total in losses.items()}
     return ScanSums(pairs, counts, diagonal, diagonal_counts, losses, (low, high), n)
@@ -191,17 +221,6 @@ def _with_progress(source: TrialSource, task: str, report: Report) -> Iterator[T
         if len(block):
             yield block
         report(task, done + 1, max(done + 1, len(source.store.shards)))
-
-
-def predict(fits: RidgeFits, X: Float64, fold: Ints) -> tuple[Float64, Float64]:
-    """Return each row's predictions by the fits that did not see its user: targets, and outcomes in trials."""
-    targets = np.empty((len(X), fits.targets.shape[2]))
-    trials = np.empty((len(X), fits.trials.shape[2]))
-    for k in np.unique(fold):
-        mine = fold == k
-        both = X[mine] @ np.concatenate([fits.targets[k], fits.trials[k]], axis=1)
-        targets[mine], trials[mine] = both[:, : targets.shape[1]], both[:, targets.shape[1] :]
-    return targets, trials
 
 
 def log_loss_sums(y: Float64, p: Float64, weight: Float64 | float = 1.0) -> Float64:
@@ -358,7 +377,7 @@ def scan_arrays(
     *,
     groups: Ints,
     folds: Ints,
-    penalty: float = PENALTY,
+    penalty: float | None = None,
 ) -> ArrayScan:
     """Return the ATO of every column of T on every column of Y, ridge nuisances, cross-fitted, clustered.
 
@@ -367,18 +386,18 @@ def scan_arrays(
     X : (n, d) covariates; T : (n, n_treatments); Y : (n, n_outcomes)
     groups : (n,) ascending cluster of every row
     folds : (n,) fold of every row, constant within a cluster
-    penalty : ridge penalty on standardized columns
+    penalty : ridge penalty on standardized columns; chosen on users left out where None
 
     Notes
     -----
     The same algebra as ``DoubleMLPLR(score="partialling out")`` with ``Ridge`` on standardized columns.
     """
-    Xi, T, Y = with_intercept(X), np.asarray(T, float), np.asarray(Y, float)
-    sums = FoldSums.zeros(int(folds.max()) + 1, X.shape[1], T.shape[1] + Y.shape[1], 0)
-    nothing = np.zeros((len(X), 0))
-    sums.add(Xi, np.concatenate([T, Y], axis=1), folds, nothing.astype(np.uint8), nothing)
-    fits = fit_folds(sums, penalty, outcome_targets=slice(0, 0))
-    predicted, _ = predict(fits, Xi, folds)
-    B = T.shape[1]
-    pairs = plain_pair_sums(T - predicted[:, :B], Y - predicted[:, B:], groups)
+    Xi, targets = with_intercept(X), np.concatenate([T, Y], axis=1).astype(float)
+    sums = FoldSums.zeros(int(folds.max()) + 1, X.shape[1], targets.shape[1], 0, 0)
+    sums.add(Xi, targets, folds, np.zeros((len(X), 0), np.uint8))
+    beta = fit_folds(sums, [np.arange(X.shape[1])] * targets.shape[1], penalty=penalty)
+    for k in range(len(beta)):
+        targets[folds == k] -= Xi[folds == k] @ beta[k]
+    B = np.shape(T)[1]
+    pairs = plain_pair_sums(targets[:, :B], targets[:, B:], groups)
     return ArrayScan(pairs.estimate, pairs.std_error, pairs.effective_users)

@@ -16,7 +16,8 @@ import pyarrow as pa
 from whybuy import columns as c
 from whybuy.config import Config, UsersConfig
 from whybuy.errors import ColumnsError, ConfigError, nearest
-from whybuy.events.intake import Selection, copy_source, sql_of, table_of
+from whybuy.events.duck import sql_of, table_of, whole_numbers
+from whybuy.events.intake import Selection, copy_source
 from whybuy.events.locate import sql_text
 from whybuy.events.map import number_of, text_of
 from whybuy.events.presets import quote_name
@@ -116,12 +117,12 @@ def _read_items(con: duckdb.DuckDBPyConnection, config: Config, tables: Mapping[
 def _item_notes(con: duckdb.DuckDBPyConnection, source: Source, query: str, names: Mapping[str, str]) -> list[str]:
     categories = f"count(DISTINCT {c.CATEGORY})" if c.CATEGORY in names else "1"
     has_id = f"{c.ITEM} IS NOT NULL"
-    counted = con.execute(
+    repeated, unlike, without = whole_numbers(
+        con,
         f"SELECT count(*) FILTER ({has_id} AND n > 1), count(*) FILTER ({has_id} AND k > 1), "
         f"sum(n) FILTER (NOT {has_id}) "
-        f"FROM (SELECT {c.ITEM}, count(*) AS n, {categories} AS k FROM ({query}) GROUP BY {c.ITEM})"
-    ).fetchone()
-    repeated, unlike, without = counted or (0, 0, 0)
+        f"FROM (SELECT {c.ITEM}, count(*) AS n, {categories} AS k FROM ({query}) GROUP BY {c.ITEM})",
+    )
     notes = []
     if repeated:
         also = f" ({unlike:,} with different categories)" if unlike else ""
@@ -168,8 +169,8 @@ def _read_users(
     )
     if key is not None:
         rename_users(con, "users_told", key)
-    counted = con.execute(f"SELECT count(*), count({c.USER}), count(DISTINCT {c.USER}) FROM ({query})").fetchone()
-    n, with_id, distinct = counted or (0, 0, 0)
+    ids = f"SELECT count(*), count({c.USER}), count(DISTINCT {c.USER}) FROM ({query})"
+    n, with_id, distinct = whole_numbers(con, ids)
     notes = []
     if with_id > distinct:
         notes.append(f"{source.name}: {with_id - distinct:,} rows repeat a user id; the last row of each was taken")
@@ -210,8 +211,11 @@ def rename_users(con: duckdb.DuckDBPyConnection, table: str, key: bytes) -> None
     ids = [row[0] for row in rows]
     names = {"known_as": pa.array(ids, pa.string()), "pseudonym": pa.array(pseudonyms(ids, key), pa.string())}
     con.register("pseudonyms", pa.table(names))
+    told = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
+    # Where the session stands for the user, its id says who the user is.
+    session = f", {c.SESSION} = CASE WHEN {c.SESSION} = known_as THEN pseudonym ELSE {c.SESSION} END"
     con.execute(
-        f"CREATE OR REPLACE TABLE {table} AS SELECT t.* REPLACE (pseudonym AS {c.USER}) "
-        f"FROM {table} AS t LEFT JOIN pseudonyms ON t.{c.USER} = known_as"
+        f"UPDATE {table} SET {c.USER} = pseudonym{session if c.SESSION in told else ''} "
+        f"FROM pseudonyms WHERE {c.USER} = known_as"
     )
     con.unregister("pseudonyms")

@@ -197,6 +197,6 @@ def _mark_duplicates(events: ir.Table, rules: Rules) -> ir.Table:
         .over(group_by=[*identity, events[c.REASON].isnull()], order_by=[c.TIME_MS, c.SOURCE, c.ROW])
     )
     events = events.mutate(**{DUPLICATE: before})
-    is_near = (events[c.TIME_MS] - events[DUPLICATE] <= rules.near_ms).fill_null(value=False)
+    is_near = (events[c.TIME_MS] - events[DUPLICATE] <= rules.near_ms).fill_null(False)
     events = events.mutate(**{DUPLICATE: is_near & events[c.REASON].isnull()})
     return events.mutate(**{KEPT: events[c.REASON].isnull() & ~events[DUPLICATE]})

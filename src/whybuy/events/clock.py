@@ -60,13 +60,13 @@ def read_time(probe: Probe, source: str, column: str, *, type_: str) -> Reading 
         return _reading(probe, source, ms, why=words)
     if type_.startswith(("TIME", "INTERVAL", "BOOLEAN", "STRUCT", "MAP")) or type_.endswith("]"):
         return None
-    found = _reading(probe, source, _auto_ms(name), why=_how_written(probe, source, name))
+    found = _reading(probe, source, _auto_ms(name, type_), why=_how_written(probe, source, name))
     return found or _by_format(probe, source, name)
 
 
-def _auto_ms(name: str) -> str:
+def _auto_ms(name: str, type_: str) -> str:
     text = f"CAST({name} AS VARCHAR)"
-    number = f"TRY_CAST({text} AS DOUBLE)"
+    number = name if type_ in ("INTEGER", "BIGINT", "DOUBLE") else f"TRY_CAST({text} AS DOUBLE)"
     return (
         f"CAST(CASE WHEN {number} IS NULL THEN epoch_ms(TRY_CAST({text} AS TIMESTAMPTZ)) "
         f"WHEN {number} BETWEEN 19000101 AND 21001231 THEN epoch_ms(try_strptime({text}, '%Y%m%d')) "
@@ -124,9 +124,7 @@ def _by_format(probe: Probe, source: str, name: str) -> Reading | None:
 
 def _reader_reads(probe: Probe, source: str, name: str, *, day_first: bool) -> bool:
     """Return whether the reader of events understands a sample of the texts; it settles day and month by itself."""
-    query = (
-        f"SELECT DISTINCT CAST({name} AS VARCHAR) AS text FROM ({source}) WHERE {name} IS NOT NULL ORDER BY 1 LIMIT 200"
-    )
-    texts = [row[0] for row in probe.rows(query)]
-    times = time_ms(ibis.memtable({"text": texts}).text, day_first=day_first)
-    return bool(times.notnull().mean().execute() >= 1.0)
+    texts = f"SELECT DISTINCT CAST({name} AS VARCHAR) AS text FROM ({source}) WHERE {name} IS NOT NULL LIMIT 200"
+    time = time_ms(ibis.table({"text": "string"}, name="texts").text, day_first=day_first)
+    sql = ibis.to_sql(time.name("ms"), dialect="duckdb")
+    return bool(probe.rows(f"WITH texts AS ({texts}) SELECT count(*) = count(ms) FROM ({sql})")[0][0])

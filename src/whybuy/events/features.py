@@ -18,6 +18,7 @@ from whybuy.events.sequences import Sequences, Vocabulary
 Floats = npt.NDArray[np.float32]
 
 ACTION_WINDOWS = tuple(duration_ms(w) for w in ("30m", "1d", "3d", "7d", "30d"))
+_EXPOSURE_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d", "30d"))
 _NEVER_HOURS = 24.0 * 60
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _PRICED = ("view", "cart", "purchase")
@@ -31,7 +32,7 @@ class Features:
     ----------
     values : (n_moments, d) float32
     names : (d,) what each column is
-    groups : (d,) "activity", "behavior", "clock" or "attribute": covariate groups for sensitivity
+    groups : (d,) "activity", "behavior", "exposure", "clock" or "attribute": covariate groups for sensitivity
     """
 
     values: Floats
@@ -74,6 +75,7 @@ def history_features(sequences: Sequences, moments: Moments, spec: FeatureSpec) 
     add(*_action_counts(sequences, moments, spec.actions), "activity")
     add(*_recency(sequences, moments, spec.actions), "activity")
     add(*_money(sequences, moments), "activity")
+    add(*_exposures(sequences, moments, spec.index.vocabulary), "exposure")
     add(*_clock(moments), "clock")
     add(*_attributes(sequences, moments, spec.index.vocabulary), "attribute")
     prefix = prefix_counts(spec.index.hits(sequences))
@@ -136,6 +138,15 @@ def _money(sequences: Sequences, moments: Moments) -> tuple[Floats, list[str]]:
     columns = [np.log1p(np.maximum(spent, 0)), mean, count > 0]
     names = ["log spend in 30d", "mean price band in 7d", "any price in 7d"]
     return np.stack(columns, axis=1).astype(np.float32), names
+
+
+def _exposures(sequences: Sequences, moments: Moments, vocabulary: Vocabulary) -> tuple[Floats, list[str]]:
+    """Return log counts of every campaign arm in three windows: what was sent moves people, and is logged."""
+    codes = np.arange(1, len(vocabulary.exposures) + 1)
+    prefix = prefix_counts((np.asarray(sequences.exposure)[:, None] == codes).astype(np.uint8))
+    blocks = [np.log1p(windowed_counts(prefix, moments, w), dtype=np.float32) for w in _EXPOSURE_WINDOWS]
+    names = [f"campaign {name} in {duration_text(w)}" for w in _EXPOSURE_WINDOWS for name in vocabulary.exposures]
+    return np.concatenate(blocks, axis=1), names
 
 
 def _clock(moments: Moments) -> tuple[Floats, list[str]]:

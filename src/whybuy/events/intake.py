@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
 
 from whybuy import columns as c
 from whybuy.errors import ColumnsError, ConfigError, SourceError, WhybuyError
+from whybuy.events.duck import first_row, whole_numbers
 from whybuy.events.presets import quote_name
 from whybuy.events.read import Source, first_line, readable
 from whybuy.events.text_files import UNREADABLE
@@ -66,8 +64,7 @@ def copy_source(con: duckdb.DuckDBPyConnection, source: Source, selection: Selec
         con.execute(f"CREATE TABLE {table} AS {query}")
     row = f"{_PLACE} AS {c.ROW}, * EXCLUDE ({_PLACE})" if is_numbered else f"rowid AS {c.ROW}, *"
     con.execute(f"CREATE VIEW {into} AS SELECT {row} FROM {table}")
-    counted = con.execute(f"SELECT count(*) FROM {table}").fetchone()
-    n_rows = int(counted[0]) if counted else 0
+    (n_rows,) = whole_numbers(con, f"SELECT count(*) FROM {table}")
     if n_rows == 0 and not n_unreadable(con, source):
         raise _no_rows(source, selection)
     return n_rows
@@ -80,9 +77,7 @@ def _check_join(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     other, on = selection.join
     keys = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in on)
     with readable(other.name):
-        found = con.execute(
-            f"SELECT {keys}, count(*) AS n FROM {other.relation} GROUP BY ALL HAVING n > 1 LIMIT 1"
-        ).fetchone()
+        found = first_row(con, f"SELECT {keys}, count(*) AS n FROM {other.relation} GROUP BY ALL HAVING n > 1 LIMIT 1")
     if found is not None:
         value = ", ".join(f"{name} = {v}" for name, v in zip(on, found, strict=False))
         raise SourceError.of(
@@ -154,19 +149,6 @@ def n_unreadable(con: duckdb.DuckDBPyConnection, source: Source) -> int:
     """Return how many lines of a CSV source could not be read; 0 before it was copied."""
     if not source.rejects:
         return 0
-    known = con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [source.rejects]).fetchone()
-    if known is None:
+    if first_row(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [source.rejects]) is None:
         return 0
-    counted = con.execute(f"SELECT count(DISTINCT (file_id, line)) FROM {source.rejects}").fetchone()
-    return int(counted[0]) if counted else 0
-
-
-def table_of(con: duckdb.DuckDBPyConnection, relation: str) -> ir.Table:
-    """Return a relation of ``con`` as an unbound table of Ibis."""
-    empty: pa.Table = con.sql(f"SELECT * FROM {relation} LIMIT 0").to_arrow_table()
-    return ibis.table(ibis.Schema.from_pyarrow(empty.schema), name=relation)
-
-
-def sql_of(table: ir.Table) -> str:
-    """Return an Ibis table as DuckDB's SQL."""
-    return str(ibis.to_sql(table, dialect="duckdb"))
+    return whole_numbers(con, f"SELECT count(DISTINCT (file_id, line)) FROM {source.rejects}")[0]

@@ -10,9 +10,10 @@ from typing import Literal
 import duckdb
 
 from whybuy.errors import SourceError, nearest
+from whybuy.workspace import CARD
 
 Format = Literal["parquet", "csv", "json", "duckdb"]
-_BLOCK_BYTES = 2**18
+_BLOCK_BYTES = 2**16
 _GZIP_LINES = 500_000
 _FORMATS: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dat": "csv",
@@ -34,14 +35,10 @@ def sql_text(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def relation_of(files: tuple[Path, ...], kind: Format) -> str:
-    """Return files of one format as SQL to stand after FROM; CSV columns are text."""
-    names = "[" + ", ".join(sql_text(_unglobbed(file)) for file in files) + "]"
-    if kind == "parquet":
-        return f"read_parquet({names}, union_by_name = true)"
-    if kind == "csv":
-        return f"read_csv({names}, all_varchar = true, ignore_errors = true, null_padding = true)"
-    return f"read_json({names}, format = 'newline_delimited', ignore_errors = true)"
+def parquet_relation(files: tuple[Path, ...]) -> str:
+    """Return Parquet files as SQL to stand after FROM; columns that some of them lack are null there."""
+    names = ", ".join(sql_text(_unglobbed(file)) for file in files)
+    return f"read_parquet([{names}], union_by_name = true)"
 
 
 def _unglobbed(file: Path) -> str:
@@ -63,7 +60,9 @@ def format_of(file: Path) -> Format:
 
 
 def is_data(file: Path, folder: Path) -> bool:
-    """Return whether a file of a folder is visible and of a known format."""
+    """Return whether a file of a folder is visible, of a known format, and not of a workspace that lies in there."""
+    if any((inside / CARD).exists() for inside in file.parents if inside.is_relative_to(folder)):
+        return False
     hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
     endings = [suffix.casefold() for suffix in file.suffixes[-2:] if suffix.casefold() != ".gz"]
     return file.is_file() and not hidden and bool(endings) and endings[-1] in _FORMATS

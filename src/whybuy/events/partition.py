@@ -19,7 +19,8 @@ from whybuy import columns as c
 from whybuy.config import Config, EventsConfig
 from whybuy.errors import SourceError
 from whybuy.events.clean import NO_ACTION, NO_TIME, Rules, judge_rows
-from whybuy.events.intake import Selection, copy_source, n_unreadable, sql_of, table_of
+from whybuy.events.duck import first_row, sql_of, table_of
+from whybuy.events.intake import Selection, copy_source, n_unreadable
 from whybuy.events.locate import sql_text
 from whybuy.events.map import RowContext, SourceMapping, map_rows, resolve_mapping
 from whybuy.events.read import Source, absolute, enough_space, open_source
@@ -204,12 +205,13 @@ def _day_first(con: duckdb.DuckDBPyConnection, source: Taken) -> tuple[bool, lis
         return False, []
     if not table_of(con, source.view)[column].type().is_string():
         return False, []
-    found = con.execute(
+    found = first_row(
+        con,
         f"SELECT max(CAST(regexp_extract({column}, '(\\d+)[/-](\\d+)', 1) AS INTEGER)), "
         f"max(CAST(regexp_extract({column}, '(\\d+)[/-](\\d+)', 2) AS INTEGER)) FROM {source.view} "
         f"WHERE NOT starts_with({column}[3:], '-') AND NOT starts_with({column}[5:], '-') "
-        f"AND regexp_matches({column}, '{SLASHED}')"
-    ).fetchone()
+        f"AND regexp_matches({column}, '{SLASHED}')",
+    )
     first, second = found or (None, None)
     if first is None:
         return False, []

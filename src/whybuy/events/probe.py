@@ -1,8 +1,9 @@
 """A first look at sources of which nothing is known yet: which tables there are, their columns and a few thousand rows.
 
 `whybuy init` must answer within seconds on any log, so nothing here reads a large file whole: the head of a table is
-its first 5,000 rows; what needs the whole span of time (percentiles, rare actions) reads two columns, of files beyond
-:data:`WHOLE_BYTES` only blocks spread evenly over the file, and of large compressed files the first part.
+its first 5,000 rows; what needs the whole span of time (percentiles, rare actions) reads two columns, and of large
+sources only a sample: random rows of a columnar one, blocks spread evenly over a text file, the first part of a
+compressed one.
 Columns of CSV files are read as text, as the reader of events does, so that ids keep their zeros.
 """
 
@@ -26,8 +27,8 @@ from whybuy.events.locate import (
     glob_of,
     is_data,
     no_table,
+    parquet_relation,
     refuse_foreign,
-    relation_of,
     spread_lines,
     sql_text,
     unreadable,
@@ -36,9 +37,11 @@ from whybuy.events.presets import quote_name
 from whybuy.events.text_files import UNREADABLE, csv_relation, json_relation
 
 HEAD_ROWS = 5_000
-WHOLE_BYTES = 512 * 2**20
-"""Text files up to this size are read whole for percentiles (about two seconds); larger ones by blocks."""
-_BLOCKS = 200
+WHOLE_BYTES = 64 * 2**20
+"""Text files up to this size are read whole for percentiles (about a second); larger ones by blocks."""
+WHOLE_ROWS = 1_000_000
+"""Columnar tables up to this many rows are read whole for percentiles; of larger ones, a random sample."""
+_BLOCKS = 100
 _GZIP_RATIO = 6  # CSV logs shrink to about a sixth
 
 
@@ -129,9 +132,13 @@ class Probe:
         return self._database(file_) if format_of(file_) == "duckdb" else [self._file(file_)]
 
     def spread(self, table: Table) -> str:
-        """Return SQL after FROM with rows from all over ``table``: all of them, or a sample of a large text file."""
+        """Return SQL after FROM with rows from all over ``table``: all of them, or a sample of a large one."""
         if table.format in ("parquet", "duckdb"):
-            return table.relation
+            n_rows = int(self.rows(f"SELECT count(*) FROM {table.relation}")[0][0])
+            if n_rows <= WHOLE_ROWS:
+                return table.relation
+            percent = 100 * WHOLE_ROWS / n_rows
+            return f"(SELECT * FROM {table.relation} USING SAMPLE {percent:.9f} PERCENT (bernoulli, 7))"
         weights = [p.stat().st_size * (_GZIP_RATIO if p.suffix == ".gz" else 1) for p in table.files]
         if sum(weights) <= WHOLE_BYTES:
             return table.relation
@@ -219,7 +226,7 @@ class Probe:
         if kind == "duckdb":
             return f"{self._attach(files[0])}.{'.'.join(map(quote_name, table.split('.')))}"
         if kind == "parquet":
-            return relation_of(files, kind)
+            return parquet_relation(files)
         if kind == "json":
             return json_relation(self._connection, files, ())[0]
         self._serial += 1

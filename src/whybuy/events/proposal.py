@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from whybuy.columns import ACTION, TIME, USER
+from whybuy.columns import ACTION, ORDER, TIME, USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,11 @@ class Mapping:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     others: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def meanings(self) -> set[str]:
+        """The contract's actions that the source's rows can have."""
+        return {*self.actions.values(), *(str(v) for k, v in self.constants.items() if k == ACTION)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,16 @@ class Proposal:
     protected: tuple[str, ...]
     notes: tuple[str, ...]
     into: Path
+
+    @property
+    def only_orders(self) -> bool:
+        """Whether the log has nothing but orders line by line (and campaigns): many events a minute are a basket."""
+        bought = [mapping for mapping in self.events if mapping.meanings & {"purchase", "return"}]
+        allowed = {"purchase", "return", "campaign", "redeem"}
+        return bool(bought) and all(
+            mapping.meanings <= allowed and (mapping not in bought or ORDER in mapping.columns)
+            for mapping in self.events
+        )
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from whybuy.config import Config
 from whybuy.errors import SourceError, WorkspaceError
 from whybuy.events import locate
+from whybuy.events.duck import whole_numbers
 from whybuy.events.presets import quote_name
 from whybuy.events.text_files import csv_relation, json_relation
 
@@ -141,15 +142,15 @@ def _open_files(
     con: duckdb.DuckDBPyConnection, path: str, files: tuple[Path, ...], kind: str, wanted: Collection[str]
 ) -> Source:
     if kind == "csv":
-        serial = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'bad_lines_%'").fetchone()
-        rejects = f"bad_lines_{serial[0] if serial else 0}"
+        (serial,) = whole_numbers(con, "SELECT count(*) FROM duckdb_tables()")
+        rejects = f"bad_lines_{serial}"
         relation, columns = csv_relation(files, wanted, rejects=rejects)
         return Source(path, relation, tuple(columns), rejects=rejects)
     if kind == "json":
         relation, columns = json_relation(con, files, wanted)
         return Source(path, relation, tuple(columns), has_mark=True)
     if kind == "parquet":
-        relation = locate.relation_of(files, "parquet")
+        relation = locate.parquet_relation(files)
         return Source(path, relation, columns_of(con, relation))
     raise SourceError.of(
         found=f"{path} is a DuckDB database", needed="A table in it is needed", do=f"Write {path}::TABLE"

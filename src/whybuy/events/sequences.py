@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from whybuy.events.log import EventLog
 
 from whybuy import columns as c
 from whybuy.events.behaviors import Behavior, category_within
+from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
 
 Ints = npt.NDArray[np.int64]
@@ -29,7 +29,9 @@ Bools = npt.NDArray[np.bool_]
 
 PRICE_BANDS = 12
 _MAX_ATTRIBUTE_LEVELS = 24
-_READ = [c.USER, c.TIME_MS, c.MOMENT, c.ACTION, c.ITEM, c.CATEGORY, c.PRICE, c.QUANTITY, c.SOURCE, c.ROW]
+_MAX_EXPOSURES = 40
+_KEYS = (c.USER, c.MOMENT, c.SOURCE, c.ROW)
+_READ = [*_KEYS, c.TIME_MS, c.ACTION, c.ITEM, c.CATEGORY, c.PRICE, c.QUANTITY, c.CAMPAIGN, c.ARM]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Vocabulary:
     item_brand : (n_items,) brand or empty
     price_edges : inner edges of the price bands, from the log's quantiles
     attributes : user attribute -> its levels (rare ones pooled); code 0 is "unknown"
+    exposures : "campaign/arm" of the commonest campaigns' arms, in code order from 1
     """
 
     items: npt.NDArray[np.object_]
@@ -52,6 +55,7 @@ class Vocabulary:
     item_brand: npt.NDArray[np.object_]
     price_edges: npt.NDArray[np.float64]
     attributes: dict[str, list[str]]
+    exposures: list[str]
 
     @classmethod
     def of_log(cls, log: EventLog) -> "Vocabulary":
@@ -72,6 +76,7 @@ class Vocabulary:
             item_brand=items[c.BRAND].fillna("").astype(str).to_numpy(object),
             price_edges=edges,
             attributes={name: _levels(users[name]) for name in log.quality.attributes},
+            exposures=_exposures(log),
         )
 
     def save(self, folder: Path) -> None:
@@ -90,6 +95,7 @@ class Vocabulary:
             "categories": self.categories,
             "price_edges": self.price_edges.tolist(),
             "attributes": self.attributes,
+            "exposures": self.exposures,
         }
         (folder / "vocabulary.json").write_text(json.dumps(rest), encoding="utf-8")
 
@@ -105,6 +111,7 @@ class Vocabulary:
             item_brand=table[c.BRAND].to_numpy(zero_copy_only=False),
             price_edges=np.asarray(rest["price_edges"], float),
             attributes=rest["attributes"],
+            exposures=rest["exposures"],
         )
 
     def categories_within(self, ancestor: str) -> Bools:
@@ -127,6 +134,7 @@ class Sequences:
     item, category : (n_events,) codes, -1 without
     price_band : (n_events,) from 1; 0 without a price
     spend : (n_events,) price x quantity of a purchase with a known price, else 0
+    exposure : (n_events,) code of a campaign event's campaign and arm, 0 for every other event
     attributes : (n_users, n_attributes) codes, 0 unknown
     """
 
@@ -139,6 +147,7 @@ class Sequences:
     category: npt.NDArray[np.int32]
     price_band: npt.NDArray[np.int8]
     spend: npt.NDArray[np.float32]
+    exposure: npt.NDArray[np.int16]
     attributes: npt.NDArray[np.int16]
 
     @property
@@ -172,6 +181,7 @@ class Sequences:
             category=self.category[events],
             price_band=self.price_band[events],
             spend=self.spend[events],
+            exposure=self.exposure[events],
             attributes=self.attributes[keep],
         )
 
@@ -198,6 +208,7 @@ class Sequences:
             category=np.asarray(self.category[start:stop]),
             price_band=np.asarray(self.price_band[start:stop]),
             spend=np.asarray(self.spend[start:stop]),
+            exposure=np.asarray(self.exposure[start:stop]),
             attributes=np.asarray(self.attributes[low:high]),
         )
 
@@ -258,7 +269,7 @@ class _Encoder:
         self.item_category = np.append(vocabulary.item_category, np.int32(-1))
 
     def encode(self, table: pa.Table) -> Sequences:
-        order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in (c.USER, c.MOMENT, c.SOURCE, c.ROW)])
+        order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in _KEYS])
         table = table.take(order)
         ids = table[c.USER].to_numpy(zero_copy_only=False)
         new_user = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.empty(0, int)
@@ -285,6 +296,7 @@ class _Encoder:
             category=category.astype(np.int32),
             price_band=self._bands(table[c.PRICE]),
             spend=_spend(action, table),
+            exposure=_exposure_codes(table, self.vocabulary.exposures),
             attributes=self._attributes(ids[new_user]),
         )
 
@@ -319,8 +331,8 @@ def matches(behavior: Behavior, sequences: Sequences, vocabulary: Vocabulary) ->
 
 def matches_in_shard(behavior: Behavior, shard: Path) -> Bools:
     """Return the mask of a ``query`` or ``campaign`` behavior in the event order of the shard's sequences."""
-    table = pq.read_table(shard, columns=[*_READ[:4], c.SOURCE, c.ROW, c.QUERY, c.CAMPAIGN, c.ARM])
-    order = pc.sort_indices(table, sort_keys=[(n, "ascending") for n in (c.USER, c.MOMENT, c.SOURCE, c.ROW)])
+    table = pq.read_table(shard, columns=[*_KEYS, c.ACTION, c.QUERY, c.CAMPAIGN, c.ARM])
+    order = pc.sort_indices(table, sort_keys=[(n, "ascending") for n in _KEYS])
     table = table.take(order)
     hit = pc.equal(table[c.ACTION].cast(pa.string()), behavior.action)
     column = c.QUERY if behavior.kind == "query" else c.CAMPAIGN
@@ -344,6 +356,27 @@ def _spend(action: npt.NDArray[np.int8], table: pa.Table) -> npt.NDArray[np.floa
     amount = price * np.where(np.isfinite(quantity), quantity, 1.0)
     counted = (action == c.ACTIONS.index("purchase")) & np.isfinite(amount)
     return np.where(counted, amount, 0.0).astype(np.float32)
+
+
+def _exposure_names(table: pa.Table) -> pa.ChunkedArray:
+    """Return "campaign/arm" of campaign events, null elsewhere; an event without an arm is "campaign/"."""
+    arm = pc.fill_null(table[c.ARM].cast(pa.string()), "")
+    name = pc.binary_join_element_wise(table[c.CAMPAIGN].cast(pa.string()), arm, "/")
+    sent = pc.equal(table[c.ACTION].cast(pa.string()), "campaign")
+    return pc.if_else(sent, name, pa.scalar(None, pa.string()))
+
+
+def _exposures(log: EventLog) -> list[str]:
+    counts: dict[str, int] = {}
+    for shard in log.shards:
+        table = pq.read_table(shard, columns=[c.ACTION, c.CAMPAIGN, c.ARM])
+        for entry in pc.value_counts(_exposure_names(table).drop_null()).to_pylist():
+            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    return sorted(counts, key=lambda name: (-counts[name], name))[:_MAX_EXPOSURES]
+
+
+def _exposure_codes(table: pa.Table, exposures: list[str]) -> npt.NDArray[np.int16]:
+    return (_codes(_exposure_names(table), pa.array(exposures, pa.string())) + 1).astype(np.int16)
 
 
 def _levels(values: pd.Series) -> list[str]:

@@ -15,7 +15,6 @@ LONG = "7d"
 _LONG_FROM = "28d"
 _SHORTER = ("3d", "1d", "6h", "1h")
 _EARLIEST_MS = int(datetime(1995, 1, 1, tzinfo=UTC).timestamp() * 1000)
-_SAMPLE = 1_000_000
 _DAY_MS = duration_ms("1d")
 
 
@@ -28,9 +27,8 @@ def span_ms(probe: Probe, drafts: list[Draft]) -> float | None:
         return None
     latest = int((datetime.now(UTC) + timedelta(days=1)).timestamp() * 1000)
     low, high = probe.rows(
-        "SELECT quantile_cont(ms, 0.01), quantile_cont(ms, 0.99) FROM (SELECT ms FROM "
-        f"({times}) WHERE ms BETWEEN {_EARLIEST_MS} AND {latest}) "
-        f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)"
+        f"SELECT quantile_cont(ms, 0.01), quantile_cont(ms, 0.99) FROM ({times}) "
+        f"WHERE ms BETWEEN {_EARLIEST_MS} AND {latest}"
     )[0]
     return None if low is None else float(high - low)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from whybuy.errors import SourceError
+from whybuy.events.duck import first_row
 from whybuy.events.locate import sql_text
 from whybuy.events.presets import quote_name
 
@@ -168,8 +169,8 @@ def _keys(con: duckdb.DuckDBPyConnection, objects: str) -> list[str]:
 
 
 def _occurs(con: duckdb.DuckDBPyConnection, objects: str, key: str) -> bool:
-    found = con.execute(f"SELECT 1 FROM {objects} WHERE json_exists(json, {_pointer(key)}) LIMIT 1").fetchone()
-    return found is not None
+    query = f"SELECT 1 FROM {objects} WHERE json_exists(json, {_pointer(key)}) LIMIT 1"
+    return first_row(con, query) is not None
 
 
 def _pointer(key: str) -> str:

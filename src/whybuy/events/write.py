@@ -14,6 +14,7 @@ _WIDTH = 110
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _GUESSED = "No known public log: the columns were matched by their names and values. Read the reasons below."
+_NO_BOTS = "every row is a line of an order: hundreds in one minute are a large order, not a bot"
 _MANY = 20
 _FILE_ORDER = "the order of the rows is taken, which need not be that of time"
 _HEADER = "Written by `whybuy init`. Change what is wrong, then run `whybuy check`: it says what this log can answer."
@@ -81,6 +82,8 @@ def config_text(proposal: Proposal, folder: Path) -> str:
         lines += ["", "[items]", *_body(proposal.items, "items", folder)]
     if proposal.users is not None:
         lines += ["", "[users]", *_body(proposal.users, "users", folder)]
+    if proposal.only_orders:
+        lines += ["", "[clean]", *_line("bots = false", _NO_BOTS)]
     return "\n".join(lines) + "\n"
 
 
@@ -155,6 +158,10 @@ def quote(text: str) -> str:
             return f"'{text}'"
         if "'''" not in text and not text.startswith("'") and not text.endswith("'"):
             return f"'''{text}'''"
+    return _basic(text)
+
+
+def _basic(text: str) -> str:
     return '"' + "".join(_escaped(character) for character in text) + '"'
 
 
@@ -165,7 +172,7 @@ def _escaped(character: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quote(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _basic(name)
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -19,7 +19,7 @@ only weighed for users whose own sources give fewer than K.
 import duckdb
 
 from whybuy.recommend.store import sql_in
-from whybuy.recommend.terms import CART_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS, Terms
+from whybuy.recommend.terms import CART_ACTIONS, HAD_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS, Terms
 
 OWN_ITEMS = 40
 FOLLOWED_ITEMS = 8
@@ -53,6 +53,7 @@ def load_places(con: duckdb.DuckDBPyConnection) -> None:
 def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
     """Make ``touched``: per (u, item) with an event, the state now, the last time, and whether it was bought just now.
 
+    Who reviewed or rated an item had it, whenever that was, and counts as having bought it just now.
     "Now" is the end of the log for everybody. Without times "recently" cannot be told, and means ever.
     """
     recent = f"t >= {terms.end_ms - terms.lookback_ms}" if terms.has_times else "true"
@@ -64,7 +65,7 @@ def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
                CASE WHEN bool_or(action = 'purchase') THEN 3
                     WHEN bool_or(action IN {sql_in(CART_ACTIONS)} AND {recent}) THEN 2
                     WHEN bool_or(action IN {sql_in(VIEW_ACTIONS)} AND {recent}) THEN 1 ELSE 0 END AS state,
-               bool_or(action = 'purchase' AND {just}) AS just_bought
+               bool_or(action = 'purchase' AND {just} OR action IN {sql_in(HAD_ACTIONS)}) AS just_bought
         FROM ev WHERE item IS NOT NULL AND action IN {sql_in(TOUCH_ACTIONS)} GROUP BY u, item
         """
     )

@@ -17,12 +17,13 @@ look may make them buy. What was logged of it (state and activity) is adjusted f
 suggestive" and out of every causal figure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
+from whybuy import columns as c
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
 from whybuy.recommend.opportunities import shard_cells
@@ -56,7 +57,7 @@ def load_lifts(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, scra
         con.execute(
             "CREATE OR REPLACE TABLE lifts (item INTEGER, state INTEGER, n_shown DOUBLE, n_users BIGINT, "
             "n_buyers BIGINT, estimate DOUBLE, std_error DOUBLE, lift DOUBLE, lift_low DOUBLE, lift_high DOUBLE, "
-            "p_buy DOUBLE, own DOUBLE)"
+            f"p_buy DOUBLE, own DOUBLE, {c.ITEM} VARCHAR)"
         )
     return terms
 
@@ -99,11 +100,11 @@ def load_estimates(con: duckdb.DuckDBPyConnection, files: CellFiles, terms: Term
         CREATE OR REPLACE TABLE lifts AS
         SELECT CAST(item AS INTEGER) AS item, CAST(state AS INTEGER) AS state, n_shown, n_users, n_buyers, estimate,
                std_error, lift, lift - {Z95} * lift_error AS lift_low, lift + {Z95} * lift_error AS lift_high,
-               p_buy, own
-        FROM shrunk ORDER BY item, state
+               p_buy, own, {c.ITEM}
+        FROM shrunk JOIN items USING (item) ORDER BY item, state
         """
     )
-    return terms
+    return replace(terms, n_bought=int(frame["n_buyers"].sum()))
 
 
 def _load_sums(con: duckdb.DuckDBPyConnection, files: CellFiles, *, everyone_in_pool_0: bool) -> None:

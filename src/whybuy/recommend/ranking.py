@@ -2,8 +2,9 @@
 
 The order: items with a lift, by lift; then items without one (never shown), by what is known: what a confirmed effect
 adds, what others took after the user's last items, recently touched categories, and the place in the catalog (buyers,
-people who touched it, newness). Items bought within the last horizon come after everything else, where the catalog
-has nothing else to fill K, unless people buy the item repeatedly. Items not on sale never come.
+people who touched it, newness). Items bought within the last horizon, and items reviewed or rated, come after
+everything else, where the catalog has nothing else to fill K, unless people buy the item repeatedly. Items not on
+sale never come.
 
 The policy is deterministic: a chosen slot has ``propensity`` 1. Exploration, with probabilities of its own, is not
 part of it yet.

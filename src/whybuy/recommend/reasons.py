@@ -10,6 +10,8 @@ from whybuy.recommend.terms import Terms
 
 _OWN = 0.05
 """Below this weight of an item's own data the figure is called that of its kind."""
+FEW_BOUGHT = 20
+"""Below this many purchases after showing in the whole log every lift says so."""
 COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
 
 
@@ -26,7 +28,8 @@ def reason_sql(terms: Terms) -> str:
 def _standing(terms: Terms) -> str:
     when = f"in the last {terms.lookback}" if terms.has_times else "before"
     just = f"in the last {terms.horizon}" if terms.has_times else "before"
-    filler = f"You bought it {just}: it is here only because the catalog has nothing else to fill the list. "
+    had = f"You bought it {just}, or reviewed or rated it"
+    filler = f"{had}: it is here only because the catalog has nothing else to fill the list. "
     return f"""CASE WHEN r.last THEN {quoted(filler)}
         WHEN r.state = 3 THEN 'You bought it before. '
         WHEN r.state = 2 THEN {quoted(f"You put it in the cart or marked it {when}. ")}
@@ -42,6 +45,8 @@ def _lift(terms: Terms) -> str:
         act, nobody = "Showing it", "nobody was shown it"
         others = "'showing others'"
         grade = "by the logged probabilities of being shown"
+    if terms.n_bought is not None and terms.n_bought < FEW_BOUGHT:
+        grade += f", and the whole log has only {terms.n_bought} such purchases"
     within = f" purchases of it in 100 within {terms.horizon} against "
     none = f"{nobody} in this situation, so the figure is that of its kind"
     return f"""{quoted(act)} || CASE WHEN r.lift >= 0 THEN ' adds ' ELSE ' takes away ' END

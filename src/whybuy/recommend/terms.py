@@ -24,6 +24,8 @@ lookback."""
 EXPOSED_ACTIONS = ("view",)
 VIEW_ACTIONS = ("view", "click")
 CART_ACTIONS = ("cart", "favorite")
+HAD_ACTIONS = ("review", "rating")
+"""Actions of someone who has the item already."""
 TOUCH_ACTIONS = ("view", "click", "favorite", "cart", "purchase", "review", "rating")
 """Actions of the user on an item that say interest; exposures, removals and returns do not."""
 
@@ -40,6 +42,7 @@ class Terms:
     why_no_lift : why no lift can be told for any item, None where lifts exist
     goal : what counts as taking an item in the transitions: "purchase", or "touch" in a log without purchases
     notes : plain words on what was left out
+    n_bought : (user, item) pairs bought within the horizon after showing, in any state; None where no lift was computed
     """
 
     basis: Basis
@@ -51,6 +54,7 @@ class Terms:
     why_no_lift: str | None
     goal: Literal["purchase", "touch"]
     notes: tuple[str, ...] = ()
+    n_bought: int | None = None
 
     @property
     def horizon(self) -> str:
