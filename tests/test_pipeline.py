@@ -67,7 +67,8 @@ def test_a_stage_brings_those_it_needs_and_no_others(shop, built):
         ({"causal": {"confirm_behaviors": 3}}, ["confirm", "recommend", "report"]),
         ({"causal": {"smallest_effect": 0.01}}, ["scan", "confirm", "recommend", "campaign", "report"]),
         ({"behavior": {"epochs": 1}}, ["model", "scan", "confirm", "recommend", "report"]),
-        ({"horizons": ["1d"]}, ["model", "scan", "confirm", "recommend", "campaign", "report"]),
+        ({"horizons": ["1d"]}, ["model", "scan", "confirm", "recommend", "report"]),
+        ({"lookback": "1d"}, ["scan", "confirm", "recommend", "campaign", "report"]),
         ({"clean": {"bots": False}}, list(STAGES)),
     ],
 )

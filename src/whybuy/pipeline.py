@@ -244,20 +244,24 @@ def _report(run: Pipeline, folder: Path) -> None:
     write_report(payload, folder / REPORT)
 
 
-_READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy", "campaign")
+_READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy")
 _QUESTIONS = ("treatments", "outcomes", "categories")
 _ASKED = {"horizons": True, "lookback": True, "seed": True}
 
 STAGES = {
     "events": Stage(_ingest, (), dict.fromkeys(_READ, True)),
     "sequences": Stage(_encode, ("events",)),
-    "model": Stage(_train, ("sequences",), {**_ASKED, "behavior": True, "causal": set(_QUESTIONS)}),
+    "model": Stage(
+        _train, ("sequences",), {"behavior": True, "causal": set(_QUESTIONS), "horizons": True, "seed": True}
+    ),
     "scan": Stage(_scan, ("model",), {**_ASKED, "causal": {*_QUESTIONS, "smallest_effect"}}),
     "confirm": Stage(_confirm, ("scan",), {**_ASKED, "causal": True}),
-    "recommend": Stage(_recommend, ("events", "confirm"), {"recommend": True, "seed": True}),
-    "campaign": Stage(_campaign, ("events",), {**_ASKED, "campaign": True, "causal": {"smallest_effect"}}),
-    "profile": Stage(_profile, ("events",), {"protected": True, "timezone": True, "seed": True}),
-    "report": Stage(_report, ("confirm", "recommend", "campaign", "profile")),
+    "recommend": Stage(_recommend, ("events", "confirm"), {"recommend": True, "lookback": True}),
+    "campaign": Stage(
+        _campaign, ("events",), {"campaign": True, "causal": {"smallest_effect"}, "lookback": True, "seed": True}
+    ),
+    "profile": Stage(_profile, ("events",), {"timezone": True}),
+    "report": Stage(_report, ("confirm", "recommend", "campaign", "profile"), {"causal": {"smallest_effect"}}),
 }
 """Every stage, in the order in which they run."""
 

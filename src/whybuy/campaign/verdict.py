@@ -94,7 +94,11 @@ def _verdict(result: CampaignResult, smallest: float) -> tuple[Verdict, list[str
         return "none", reasons
     q = e.q_value if e.q_value is not None else e.p_value
     if q is None or q >= Q_LIMIT:
-        reasons.append("The interval is too wide or too near zero to tell an effect from none.")
+        reasons.append(
+            f"The interval leaves zero out, but among all campaigns judged that happens by chance (q = {q:.2g})."
+            if q is not None and e.ci_low * e.ci_high > 0
+            else "The interval is too wide or too near zero to tell an effect from none."
+        )
         return "cannot_tell", reasons
     if weak or result.kind == "unknown":
         return "suggestive", reasons

@@ -395,12 +395,9 @@ def _covariate_groups(columns: Columns, logged: Ints) -> dict[str, list[int]]:
     """Return the logged covariates by what they are about: one behavior's counts, the clock, one attribute."""
     groups: dict[str, list[int]] = {}
     for place, i in enumerate(logged.tolist()):
-        name = columns.names[i]
-        about = {
-            "behavior": name.partition(" in ")[0],
-            "clock": "clock",
-            "attribute": name.partition(" = ")[0],
-        }
-        about["activity"] = name.partition(" in ")[0].removeprefix("log hours since ").removeprefix("last event was ")
-        groups.setdefault(about[columns.groups[i]], []).append(place)
+        name, kind = columns.names[i], columns.groups[i]
+        about = name.partition(" in ")[0].removeprefix("log hours since ").removeprefix("last event was ")
+        if kind in ("clock", "attribute"):
+            about = "clock" if kind == "clock" else name.partition(" = ")[0]
+        groups.setdefault(about, []).append(place)
     return groups

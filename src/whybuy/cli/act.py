@@ -1,6 +1,9 @@
 """``recommend``, ``campaign`` and ``profile``: what to do, and for whom."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,8 +171,32 @@ def profile(
     session: Session,
     *,
     user: Annotated[str | None, typer.Argument(metavar="[USER]", help="One user; all where left out.")] = None,
-    output: Annotated[Path | None, typer.Option(help="A file to write.", dir_okay=False)] = None,
+    output: Annotated[Path | None, typer.Option(help="A Parquet file to write.", dir_okay=False)] = None,
 ) -> None:
-    """Describe a user, or all of them: what they do, like and are about to do."""
+    """Describe a user, or count all users by the stage of their life with the shop."""
+    from whybuy.profile import profile_of, profile_summary
+    from whybuy.profile.store import PROFILES
+
     with session.pipeline() as pipeline:
         pipeline.run("profile")
+        folder = pipeline.folder("profile")
+        one = None if user is None else profile_of(folder, id_in_log(pipeline, user))
+    summary = profile_summary(folder) if one is None else {}
+    if output is not None:
+        write = partial(shutil.copyfile, folder / PROFILES) if one is None else one.to_frame().to_parquet
+        write_output(output, write)
+    if session.as_json:
+        session.emit(summary if one is None else one.to_json())
+        return
+    lines = _stage_lines(summary) if one is None else one.lines()
+    for line in lines:
+        session.say(line)
+
+
+def _stage_lines(summary: dict[str, Any]) -> Iterator[str]:
+    yield f"{summary['n_users']:,} users"
+    for stage, n in summary["stages"].items():
+        yield f"{stage}: {n:,} ({summary['rule'][stage]})"
+    for example in summary["examples"]:
+        yield ""
+        yield from example["summary"]
