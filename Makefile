@@ -30,7 +30,7 @@ check: $(STAMP) ## format, lint, types, layers, and the tests that take under a 
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -q -m "not slow and not real_data"
+	$(PYTEST) -q -m "not slow and not whole and not real_data"
 
 format: $(STAMP) ## format the code and mend what the linter can
 	$(BIN)/ruff format

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.cli.conftest import CHECKS
 from whybuy.campaign.result import CampaignResult, SegmentEffect
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.verdict import refused
@@ -16,14 +17,6 @@ from whybuy.recommend.answer import Recommendation, Recommendations
 
 SCHEMAS = sorted((Path(__file__).parent / "schemas").glob("*.json"))
 NAIVE = Naive.of_counts(n=1000, treated=100, outcome=200, joint=30)
-CHECKS = {
-    "nuisance": {"e_base_rate": 0.1, "e_log_loss_base": 0.3, "m_base_rate": 0.2, "m_log_loss_base": 0.5},
-    "overlap": {"ess": 500.0, "min_e": 0.01, "max_e": 0.6},
-    "balance": {"max_smd_before": 0.4, "max_smd_after": 0.02},
-    "placebo": {"estimate": 0.0, "ci_low": -0.01, "ci_high": 0.01, "passed": True},
-    "sensitivity": {"e_value": 1.8, "robustness_value": 0.1},
-    "grounds": {"treated_outcome_users": 30, "control_outcome_users": 60, "effective_users": 120.0},
-}
 STRONG = Effect(
     treatment="view:shoes",
     outcome="purchase:item=12",

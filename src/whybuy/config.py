@@ -147,7 +147,7 @@ class BehaviorConfig(_Table):
     size: Literal["auto", "tiny", "small"] = "auto"
     epochs: int | None = None
     """Passes over the log; chosen from its size where absent."""
-    max_events: int = 1_200_000
+    max_events: int = 600_000
     """At most this many events are trained on (a random sample of users beyond)."""
 
 

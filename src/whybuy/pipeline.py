@@ -200,9 +200,18 @@ def _encode(run: Pipeline, folder: Path) -> None:
 
 
 def _train(run: Pipeline, folder: Path) -> None:
+    import torch
+
     from whybuy.behavior.twins import train_twins
 
-    train_twins(run.store, run.log, run.config, folder, report=run.report)
+    # Sums taken in another order differ in the last bit, and training lets that grow: without this a run that was
+    # killed and started again would not end where an undisturbed one does.
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        train_twins(run.store, run.log, run.config, folder, report=run.report)
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _scan(run: Pipeline, folder: Path) -> None:

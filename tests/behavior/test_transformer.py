@@ -9,14 +9,17 @@ from whybuy.behavior.targets import Heads
 from whybuy.behavior.train import TrainingPlan, TrainingSet, iterate_heads, model_shape, train_twin
 from whybuy.behavior.transformer import BehaviorTransformer
 from whybuy.events.behaviors import parse_behavior
+from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Sequences
 
+N_WIDE = 42
 BEHAVIORS = tuple(parse_behavior(b) for b in ("view:*", "cart:*", "purchase:*", "purchase:bags"))
 
 
 def heads(end_ms: int = 60 * DAY) -> Heads:
-    return Heads(BehaviorIndex.of(BEHAVIORS, vocabulary()), (2, 3), (7 * DAY,), end_ms)
+    spec = FeatureSpec((0, 1, 3, 5), BehaviorIndex.of(BEHAVIORS, vocabulary()), (DAY,))
+    return Heads(spec, (2, 3), (7 * DAY,), end_ms)
 
 
 def codes() -> TokenCodes:
@@ -25,7 +28,10 @@ def codes() -> TokenCodes:
 
 def model(seed: int = 0) -> BehaviorTransformer:
     torch.manual_seed(seed)
-    return BehaviorTransformer(model_shape(heads(), codes(), TrainingPlan(width=16, depth=2, attention_heads=2))).eval()
+    plan = TrainingPlan(width=16, depth=2, attention_heads=2)
+    net = BehaviorTransformer(model_shape(heads(), codes(), plan, n_wide=N_WIDE))
+    torch.nn.init.normal_(net.wide.weight)
+    return net.eval()
 
 
 def outputs(net: BehaviorTransformer, s: Sequences) -> tuple[np.ndarray, np.ndarray]:
@@ -94,10 +100,8 @@ def test_training_finds_a_planted_dependence_and_repeats_bit_for_bit():
     data = TrainingSet.of(s, heads(20 * 3_600_000 + 8 * DAY), codes())
     plan = TrainingPlan(width=16, depth=1, attention_heads=2, epochs=12, learning_rate=2e-2, dropout=0.0)
     half = np.arange(s.n_users) % 2 == 0
-    runs = [
-        train_twin(data, model_shape(data.heads, data_codes, plan), plan, users=(half, ~half))
-        for data_codes in (codes(), codes())
-    ]
+    shape = model_shape(data.heads, codes(), plan, n_wide=data.wide.shape[1])
+    runs = [train_twin(data, shape, plan, users=(half, ~half)) for _ in range(2)]
     for a, b in zip(runs[0][0].state_dict().values(), runs[1][0].state_dict().values(), strict=True):
         assert torch.equal(a, b)
     found = {int(i): n for at, n, _ in iterate_heads(runs[0][0], data, ~half) for i, n in zip(at, n, strict=True)}

@@ -30,7 +30,7 @@ def world(seed: int = 0, n_users: int = 300, each: int = 20, effect: float = 0.1
 
 
 def test_the_true_nuisances_recover_the_effect_and_the_naive_difference_misses():
-    x, data = world()
+    _, data = world()
     estimate, se, effective = clustered_ato(data)
     assert abs(estimate - 0.1) < 3 * se
     naive = data.Y[data.T > 0].mean() - data.Y[data.T == 0].mean()

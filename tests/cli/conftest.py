@@ -46,6 +46,16 @@ def call(capsys) -> Callable[..., Answer]:
     return run
 
 
+CHECKS = {
+    "nuisance": {"e_base_rate": 0.1, "e_log_loss_base": 0.3, "m_base_rate": 0.2, "m_log_loss_base": 0.5},
+    "overlap": {"ess": 500.0, "min_e": 0.01, "max_e": 0.6},
+    "balance": {"max_smd_before": 0.4, "max_smd_after": 0.02},
+    "placebo": {"estimate": 0.0, "ci_low": -0.01, "ci_high": 0.01, "passed": True},
+    "sensitivity": {"e_value": 1.8, "robustness_value": 0.1},
+    "grounds": {"treated_outcome_users": 30, "control_outcome_users": 60, "effective_users": 120.0},
+}
+
+
 def effect(treatment: str, outcome: str, estimate: float | None, **changes: Any) -> Effect:
     """Return an effect with round numbers: 1,000 decisions, 100 treated, 200 with the outcome, 30 with both."""
     found = Effect(
@@ -58,10 +68,12 @@ def effect(treatment: str, outcome: str, estimate: float | None, **changes: Any)
         n_users=50,
         method="confirmed",
         naive=Naive.of_counts(n=1000, treated=100, outcome=200, joint=30),
-        effect=Estimate(estimand="ato") if estimate is None else Estimate.of("ato", estimate, 0.01),
+        effect=Estimate(estimand="ato")
+        if estimate is None
+        else replace(Estimate.of("ato", estimate, 0.01), q_value=0.001),
         verdict="suggestive",
         reasons=("A reason.",),
-        checks={"overlap": {"ess": 100.0, "min_e": 0.1, "max_e": 0.9}},
+        checks=CHECKS,
     )
     return replace(found, **changes)
 

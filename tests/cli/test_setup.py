@@ -1,9 +1,14 @@
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from whybuy import worlds
+from whybuy.cli.setup import asked
+from whybuy.config import load_config
+from whybuy.events.propose import propose
 from whybuy.worlds import TrueEffect
 
 
@@ -82,3 +87,47 @@ def test_a_second_demo_draws_and_runs_nothing_again_and_another_seed_everything(
     call("demo", "--seed", "8")
     assert drawn == [7, 8]
     assert len(stages) == 9
+
+
+@pytest.fixture
+def log(shop) -> Path:
+    """A log of 30 days in which two columns would do as the user."""
+    lines = ["customer_id,visitor_id,time,event,product"]
+    lines += [f"c{i % 5},v{i % 5},2024-01-{1 + i % 30:02d} 10:00:00,view,p{i % 7}" for i in range(300)]
+    path = shop / "shop.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_init_writes_a_config_that_loads_and_keeps_the_old_one(call, log, shop):
+    answer = call("init", "shop.csv")
+    assert answer.code == 0
+    assert "kept as it was: whybuy.toml.bak" in answer.out
+    assert answer.out.endswith("written: whybuy.toml; next: whybuy check, then whybuy run\n")
+    assert load_config(shop / "whybuy.toml").events[0].path == "shop.csv"
+    assert (shop / "whybuy.toml.bak").read_text(encoding="utf-8") == '[[events]]\npath = "log.csv"\n'
+
+
+def test_init_as_json(call, log, shop, conforms):
+    answer = call("init", "shop.csv", "-o", "mine.toml", "--json")
+    conforms(answer.json, "init")
+    assert answer.json["config"] == "mine.toml"
+    assert answer.json["backup"] is None
+    assert {row["column"] for row in answer.json["mapping"]} >= {"user_id", "ts", "action", "item_id"}
+
+
+def test_init_of_a_file_that_is_not_there_is_exit_2(call, shop):
+    answer = call("init", "shop.csv")
+    assert answer.code == 2
+    assert "shop.csv was not found" in answer.err
+    assert (shop / "whybuy.toml").read_text(encoding="utf-8") == '[[events]]\npath = "log.csv"\n'
+
+
+def test_a_terminal_is_asked_what_is_ambiguous(log, shop, monkeypatch):
+    proposal = propose(str(log), into=shop)
+    (choice,) = [c for c in proposal.choices if c.column == "user_id"]
+    (other,) = choice.others
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"nonsense\n{other}\n"))
+    assert asked(proposal, console).events[0].columns["user_id"] == other
+    assert "Which column is user_id?" in console.file.getvalue()

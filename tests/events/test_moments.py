@@ -5,7 +5,7 @@ import numpy as np
 from tests.events.sequences_by_hand import DAY, HOUR, random_sequences, sequences, vocabulary
 from whybuy.columns import ACTIONS
 from whybuy.events.behaviors import parse_behavior
-from whybuy.events.features import FeatureSpec, history_features, windowed_counts
+from whybuy.events.features import FeatureSpec, decayed_counts, history_features, windowed_counts
 from whybuy.events.moments import BehaviorIndex, Moments, decisions, in_moment, prefix_counts, within
 
 BEHAVIORS = tuple(parse_behavior(b) for b in ("view:*", "purchase:*", "view:shoes", "purchase:item=i2"))
@@ -21,6 +21,20 @@ def test_a_basket_is_one_moment_and_never_its_own_past_or_future():
     assert within(prefix, moments, 2 * DAY)[:, 1].tolist() == [1, 1, 0]
     assert windowed_counts(prefix, moments, 2 * DAY)[:, 1].tolist() == [0, 0, 2]
     assert windowed_counts(prefix, moments, DAY)[:, 0].tolist() == [0, 1, 0]
+
+
+def test_decayed_counts_by_hand():
+    # user a: a view, half a day later two purchases at once, a day after that a view; half-life one day.
+    s = sequences(
+        {
+            "a": [(0, "view", 0), (DAY // 2, "purchase", 1), (DAY // 2, "purchase", 2), (3 * DAY // 2, "view", 0)],
+            "b": [(5, "view", 0)],
+        }
+    )
+    hits = BehaviorIndex.of(BEHAVIORS, vocabulary()).hits(s)
+    found = decayed_counts(hits, s.offsets, s.ts_ms, Moments.of(s, reach_ms=DAY), DAY)
+    np.testing.assert_allclose(found[:, 0], [0, 2**-0.5, 2**-1.5, 0], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 1], [0, 0, 1, 0], rtol=1e-6)
 
 
 def test_windows_stop_at_the_user():

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from whybuy import columns as c
-from whybuy.config import CausalConfig
+from whybuy.config import CausalConfig, duration_ms
 from whybuy.events.behaviors import Behavior, Kind
+from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Ints, SequenceStore, Vocabulary
 
 MIN_EVENTS = 50
 MIN_USERS = 20
+HALF_LIVES = tuple(duration_ms(h) for h in ("2d", "6h", "12d", "1h"))
+"""Of the decayed counts of every behavior, the most useful first."""
+
+_MAX_COLUMNS = 640
+"""Covariates in all, heads included: the ridge's Gram matrices grow with the square."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +113,10 @@ def action_codes(store: SequenceStore) -> tuple[int, ...]:
     for sequences in store:
         total += np.bincount(sequences.action, minlength=len(c.ACTIONS))
     return tuple(np.flatnonzero(total).tolist())
+
+
+def feature_spec(store: SequenceStore, index: BehaviorIndex) -> FeatureSpec:
+    """Return which features of history a log gets: fewer half-lives per behavior where there are many behaviors."""
+    n = len(index.behaviors)
+    n_half_lives = int(np.clip((_MAX_COLUMNS - 2 * n - 100) // max(n, 1), 1, len(HALF_LIVES)))
+    return FeatureSpec(action_codes(store), index, HALF_LIVES[:n_half_lives])

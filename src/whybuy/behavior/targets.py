@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex, Moments, decisions, in_moment, prefix_counts, within
 from whybuy.events.sequences import Bools, Sequences
 
@@ -17,16 +18,21 @@ class Heads:
 
     Attributes
     ----------
-    index : the behaviors whose propensity is modeled
+    spec : the features of history, and in ``spec.index`` the behaviors whose propensity is modeled
     outcomes : positions in ``index`` of the behaviors that are outcomes
     horizons_ms : horizons of the outcomes, milliseconds
     end_ms : end of the observed window: a horizon that passes it is censored
     """
 
-    index: BehaviorIndex
+    spec: FeatureSpec
     outcomes: tuple[int, ...]
     horizons_ms: tuple[int, ...]
     end_ms: int
+
+    @property
+    def index(self) -> BehaviorIndex:
+        """The behaviors whose propensity is modeled."""
+        return self.spec.index
 
     @property
     def n_behaviors(self) -> int:

@@ -25,8 +25,9 @@ from whybuy.behavior.rows import (
     readings,
 )
 from whybuy.behavior.targets import Heads, Targets, targets_of
-from whybuy.behavior.transformer import BehaviorTransformer, ModelShape
+from whybuy.behavior.transformer import BehaviorTransformer, ModelShape, ReadingTime
 from whybuy.errors import ModelError
+from whybuy.events.features import LONGEST_WINDOW_MS, history_features
 from whybuy.events.moments import Moments
 from whybuy.events.sequences import Bools, Ints, Sequences
 from whybuy.progress import Report, quiet
@@ -77,11 +78,13 @@ class TrainingSet:
     tokens: Tokens
     rows: Rows
     heads: Heads
+    wide: npt.NDArray[np.float16]
+    """(n_moments, n_wide) features of history, in half precision: they are the largest thing in memory."""
 
     @classmethod
     def of(cls, sequences: Sequences, heads: Heads, codes: TokenCodes) -> "TrainingSet":
         """Prepare ``sequences`` for training."""
-        moments = Moments.of(sequences, reach_ms=max(heads.horizons_ms))
+        moments = Moments.of(sequences, reach_ms=max(*heads.horizons_ms, LONGEST_WINDOW_MS))
         return cls(
             sequences=sequences,
             moments=moments,
@@ -89,10 +92,19 @@ class TrainingSet:
             tokens=Tokens.of(sequences, moments, codes),
             rows=Rows.of(sequences.offsets),
             heads=heads,
+            wide=_wide(sequences, heads),
+        )
+
+    def reading_time(self, moment: Ints) -> ReadingTime:
+        """Return what is known at the times of moments."""
+        return ReadingTime(
+            torch.from_numpy(self.tokens.moment_gap[moment]),
+            torch.from_numpy(self.tokens.moment_hour[moment]),
+            torch.from_numpy(self.wide[moment].astype(np.float32)),
         )
 
 
-def model_shape(heads: Heads, codes: TokenCodes, plan: TrainingPlan) -> ModelShape:
+def model_shape(heads: Heads, codes: TokenCodes, plan: TrainingPlan, *, n_wide: int) -> ModelShape:
     """Return the shape of a model for these heads and codes."""
     vocabulary = heads.index.vocabulary
     return ModelShape(
@@ -103,6 +115,7 @@ def model_shape(heads: Heads, codes: TokenCodes, plan: TrainingPlan) -> ModelSha
         attribute_levels=tuple(len(levels) + 1 for levels in vocabulary.attributes.values()),
         n_behaviors=heads.n_behaviors,
         n_outcomes=heads.n_outcomes,
+        n_wide=n_wide,
         width=plan.width,
         depth=plan.depth,
         heads=plan.attention_heads,
@@ -137,6 +150,7 @@ def train_twin(
     )
     model = BehaviorTransformer(shape)
     model.start_from_rates(*_base_rates(data, users[0]))
+    model.standardize(*_scale(data, users[0]))
     optimizer = torch.optim.AdamW(_weight_groups(model, plan), lr=plan.learning_rate, betas=(0.9, 0.98))
     n_steps = max(1, plan.epochs * len(train))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, n_steps))
@@ -177,12 +191,8 @@ def batch_loss(model: BehaviorTransformer, data: TrainingSet, chosen: Ints) -> t
     decided = data.targets.decided[where.moment]
     moment, row = where.moment[decided], torch.from_numpy(where.row[decided])
     states, person = model.states(batch), model.person(batch)[:, 0]
-    logits = model.nuisance_logits(
-        states[row, torch.from_numpy(where.at[decided])],
-        person[row],
-        torch.from_numpy(data.tokens.moment_gap[moment]),
-        torch.from_numpy(data.tokens.moment_hour[moment]),
-    )
+    before = states[row, torch.from_numpy(where.at[decided])]
+    logits = model.nuisance_logits(before, person[row], data.reading_time(moment))
     forecast = model.forecast_logits(states[row, torch.from_numpy(where.after[decided])], person[row])
     behavior = torch.from_numpy(data.targets.behavior[moment]).float()
     outcome = torch.from_numpy(data.targets.outcome[moment]).float()
@@ -230,6 +240,26 @@ def losses_to_json(losses: list[EpochLoss]) -> list[dict[str, float | int | None
     return [{k: (v if math.isfinite(v) else None) for k, v in asdict(loss).items()} for loss in losses]
 
 
+def _wide(sequences: Sequences, heads: Heads) -> npt.NDArray[np.float16]:
+    parts = []
+    for block in sequences.blocks(65_536):
+        moments = Moments.of(block, reach_ms=LONGEST_WINDOW_MS)
+        parts.append(history_features(block, moments, heads.spec).values.astype(np.float16))
+    return np.concatenate(parts)
+
+
+def _scale(data: TrainingSet, users: Bools) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the wide features over the training users' decisions."""
+    rows = np.flatnonzero(data.targets.decided & users[data.moments.user])
+    total, squares = np.zeros(data.wide.shape[1]), np.zeros(data.wide.shape[1])
+    for part in np.array_split(rows, max(1, len(rows) // 65_536)):
+        values = data.wide[part].astype(np.float64)
+        total, squares = total + values.sum(0), squares + (values**2).sum(0)
+    n = max(len(rows), 1)
+    sd = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0))
+    return torch.tensor(total / n, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32)
+
+
 def _base_rates(data: TrainingSet, users: Bools) -> tuple[Tensor, Tensor]:
     """Rates with half a hit and half a miss added (Jeffreys), so that no logit is infinite."""
     moment = data.targets.decided & users[data.moments.user]
@@ -267,11 +297,7 @@ def iterate_heads(
             where = readings(data.rows, chosen, data.moments)
             row = torch.from_numpy(where.row)
             states, person = model.states(batch), model.person(batch)[:, 0]
-            nuisance = model.nuisance_logits(
-                states[row, torch.from_numpy(where.at)],
-                person[row],
-                torch.from_numpy(data.tokens.moment_gap[where.moment]),
-                torch.from_numpy(data.tokens.moment_hour[where.moment]),
-            )
+            before = states[row, torch.from_numpy(where.at)]
+            nuisance = model.nuisance_logits(before, person[row], data.reading_time(where.moment))
             forecast = model.forecast_logits(states[row, torch.from_numpy(where.after)], person[row])
             yield where.moment, nuisance.numpy(), forecast.numpy()

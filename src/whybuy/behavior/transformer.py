@@ -3,7 +3,8 @@
 The trunk (pre-norm, rotary positions, ``scaled_dot_product_attention``) turns the events up to j into a state. Three
 heads read it:
 
-- *propensity*: P(the next moment is behavior b), for every b, from the state **before** the moment and its time;
+- *propensity*: P(the next moment is behavior b), for every b, from the state **before** the moment, its time, and the
+  windowed counts before it (a wide part beside the deep one: what a count says need not be learned from events);
 - *outcome*: P(outcome a in (ts, ts + horizon]) from the same place; once among moments that are not a itself
   (trials for a), once among all moments (a further a after an a);
 - *forecast*: P(a within the horizon) from the state **after** the moment: what-if and profiles, never a nuisance.
@@ -22,6 +23,7 @@ from whybuy.columns import ACTIONS
 
 GAP_BINS = 32
 HOURS_OF_WEEK = 168
+_WIDE_LIMIT = 6.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class ModelShape:
     n_items, n_categories, n_prices, n_exposures : embedding rows (0 stands for none)
     attribute_levels : levels of each user attribute, the unknown one included
     n_behaviors, n_outcomes : outputs; outcomes counts behaviors x horizons
+    n_wide : windowed counts and other features of history read beside the state
     """
 
     n_items: int
@@ -42,6 +45,7 @@ class ModelShape:
     attribute_levels: tuple[int, ...]
     n_behaviors: int
     n_outcomes: int
+    n_wide: int
     width: int = 64
     depth: int = 2
     heads: int = 4
@@ -63,6 +67,15 @@ class EventBatch:
     hour: Tensor
     exposure: Tensor
     attributes: Tensor
+
+
+@dataclass
+class ReadingTime:
+    """What is known of a moment besides the events before it: (n,) gap bin and hour of week, (n, n_wide) features."""
+
+    gap: Tensor
+    hour: Tensor
+    wide: Tensor
 
 
 class Block(nn.Module):
@@ -93,6 +106,9 @@ class Block(nn.Module):
 class BehaviorTransformer(nn.Module):
     """The trunk and its heads."""
 
+    wide_mean: Tensor
+    wide_sd: Tensor
+
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
@@ -109,7 +125,12 @@ class BehaviorTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, shape.heads, shape.dropout) for _ in range(shape.depth))
         self.norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(shape.dropout)
-        self.read_time = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Dropout(shape.dropout))
+        self.register_buffer("wide_mean", torch.zeros(shape.n_wide))
+        self.register_buffer("wide_sd", torch.ones(shape.n_wide))
+        self.read_wide = nn.Linear(shape.n_wide, width)
+        self.wide = nn.Linear(shape.n_wide, shape.n_behaviors + 2 * shape.n_outcomes, bias=False)
+        nn.init.zeros_(self.wide.weight)
+        self.read_time = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.GELU(), nn.Dropout(shape.dropout))
         self.nuisance = nn.Linear(2 * width, shape.n_behaviors + 2 * shape.n_outcomes)
         self.read_now = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(shape.dropout))
         self.forecast = nn.Linear(width, shape.n_outcomes)
@@ -150,10 +171,17 @@ class BehaviorTransformer(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def nuisance_logits(self, state: Tensor, person: Tensor, gap: Tensor, hour: Tensor) -> Tensor:
-        """Return (n, n_behaviors + 2 n_outcomes) from (n, D) states before moments and the moments' times."""
-        now = self.gap(gap) + self.hour(hour)
-        logits: Tensor = self.nuisance(self.read_time(torch.cat([state, person, now], dim=-1)))
+    def standardize(self, mean: Tensor, sd: Tensor) -> None:
+        """Set the scale of the wide features; a constant feature is left alone."""
+        self.wide_mean.copy_(mean)
+        self.wide_sd.copy_(torch.where(sd > 1e-4, sd, torch.ones_like(sd)))
+
+    def nuisance_logits(self, state: Tensor, person: Tensor, at: "ReadingTime") -> Tensor:
+        """Return (n, n_behaviors + 2 n_outcomes) from (n, D) states before moments and what is known at their times."""
+        wide = ((at.wide - self.wide_mean) / self.wide_sd).clamp(-_WIDE_LIMIT, _WIDE_LIMIT)
+        now = self.gap(at.gap) + self.hour(at.hour)
+        read = self.read_time(torch.cat([state, person, now, self.read_wide(self.dropout(wide))], dim=-1))
+        logits: Tensor = self.nuisance(read) + self.wide(wide)
         return logits
 
     def forecast_logits(self, state: Tensor, person: Tensor) -> Tensor:

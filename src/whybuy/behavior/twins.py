@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from whybuy.behavior.family import Family, family_of
+from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.rows import TokenCodes
 from whybuy.behavior.targets import Heads
@@ -105,7 +105,7 @@ def train_twins(
     family = family_of(store, config.causal)
     index = BehaviorIndex.of(family.modeled, store.vocabulary)
     heads = Heads(
-        index=index,
+        spec=feature_spec(store, index),
         outcomes=tuple(i for i, b in enumerate(family.modeled) if b in family.outcomes),
         horizons_ms=tuple(duration_ms(h) for h in config.horizons),
         end_ms=log.quality.end_ms,
@@ -114,8 +114,8 @@ def train_twins(
     plan = _plan(sample.n_events, config)
     item_events = log.items()["n_events"].to_numpy(np.int64)
     codes = TokenCodes.of(store.vocabulary, item_events)
-    shape = model_shape(heads, codes, plan)
     data = TrainingSet.of(sample, heads, codes)
+    shape = model_shape(heads, codes, plan, n_wide=data.wide.shape[1])
     folds = folds_of_users(sample.user_ids)
     losses = []
     models = []
@@ -186,7 +186,7 @@ def _codes_of(store: SequenceStore, card: Mapping[str, Any]) -> TokenCodes:
 def _heads_of(card: Mapping[str, Any], store: SequenceStore) -> Heads:
     behaviors = tuple(parse_behavior(text) for text in card["behaviors"])
     return Heads(
-        index=BehaviorIndex.of(behaviors, store.vocabulary),
+        spec=feature_spec(store, BehaviorIndex.of(behaviors, store.vocabulary)),
         outcomes=tuple(card["outcomes"]),
         horizons_ms=tuple(card["horizons_ms"]),
         end_ms=card["end_ms"],

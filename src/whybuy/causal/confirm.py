@@ -12,12 +12,11 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.causal import checks as check
 from whybuy.causal.effects import Effect, Estimate, Naive
-from whybuy.causal.learners import BoostingPlan, CrossFitter, nested_peers
+from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64, Ints
-from whybuy.causal.scan import N_SUBFOLDS, log_loss_sums, meaning, read_effects, write_effects
+from whybuy.causal.scan import log_loss_sums, meaning, read_effects, write_effects
 from whybuy.causal.study import Study
 from whybuy.causal.trials import Columns, TrialSource
 from whybuy.causal.verdict import JACKKNIFE_BELOW, Grounds, judge_confirmed, q_values
@@ -37,7 +36,7 @@ class TrialTable:
     Attributes
     ----------
     X : (n, d) float32 covariates
-    user : ascending index of the user; fold : its fold, twin x subfolds + subfold
+    user : ascending index of the user; fold : its subfold
     is_behavior, outcome : by behavior, 0 or 1
     start_e, start_m, start_any : by behavior, the model's own logits; absent where it has no head
     """
@@ -159,12 +158,10 @@ def gather(
         if not columns.names:
             keep = _useful_columns(block.columns, behaviors)
             columns = Columns([block.columns.names[i] for i in keep], [block.columns.groups[i] for i in keep])
-        folds = folds_of_users(block.user_ids, n_subfolds=N_SUBFOLDS)
-        fold = (folds.twin * N_SUBFOLDS + folds.subfold)[block.user]
         _, user = np.unique(block.user, return_inverse=True)
         is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)[:, b_at]
         outcome = np.concatenate([block.outcome, block.extra_outcome], axis=1)[:, a_at]
-        parts.append((block.X[:, keep], user + n_users, fold, is_behavior, outcome, block.logits))
+        parts.append((block.X[:, keep], user + n_users, block.subfold, is_behavior, outcome, block.logits))
         n_users += int(user.max()) + 1
     if not parts:
         raise QuestionError.of(
@@ -208,7 +205,7 @@ def fit_nuisance(
     table: TrialTable, pairs: list[tuple[Behavior, Behavior]], *, seed: int, report: Report = quiet
 ) -> Nuisance:
     """Fit e for every behavior and m for every outcome, out of fold."""
-    fitter = CrossFitter(table.X, table.fold, nested_peers(N_TWINS, N_SUBFOLDS), BoostingPlan(seed=seed))
+    fitter = CrossFitter(table.X, table.fold, seed=seed)
     outcomes = list(dict.fromkeys(a for _, a in pairs))
     behaviors = list(dict.fromkeys([*(b for b, _ in pairs), *outcomes]))
     again = [a for a in outcomes if (a, a) in pairs]
@@ -221,13 +218,13 @@ def fit_nuisance(
         report("nuisance", done, n_fits, what)
 
     for b in behaviors:
-        e[b] = fitter.predict(table.is_behavior[b], start=table.start_e.get(b))
+        e[b] = fitter.predict(table.is_behavior[b], PROPENSITY, start=table.start_e.get(b))
         tick(f"e {b}")
     for a in outcomes:
-        m[a] = fitter.predict(table.outcome[a], start=table.start_m.get(a), use=table.is_behavior[a] == 0)
+        m[a] = fitter.predict(table.outcome[a], OUTCOME, start=table.start_m.get(a), use=table.is_behavior[a] == 0)
         tick(f"m {a}")
     for a in again:
-        m_any[a] = fitter.predict(table.outcome[a], start=table.start_any.get(a))
+        m_any[a] = fitter.predict(table.outcome[a], OUTCOME, start=table.start_any.get(a))
         tick(f"m {a} again")
     return Nuisance(e, m, m_any)
 

@@ -21,34 +21,42 @@ _MIN_CASES = 10
 
 @dataclass(frozen=True)
 class BoostingPlan:
-    """Size of a fit; chosen on worlds' seeds 0-9, see docs/experiments.md."""
+    """Size of a fit."""
 
-    rounds: int = 40
-    learning_rate: float = 0.08
-    leaves: int = 15
-    min_rows_in_leaf: int = 100
-    share_of_columns: float = 0.4
-    l2: float = 10.0
-    threads: int = 2
-    seed: int = 7
+    rounds: int
+    learning_rate: float
+    leaves: int
+    min_rows_in_leaf: int
+    share_of_columns: float
+    l2: float
 
     def parameters(self) -> dict[str, object]:
-        """Return LightGBM's parameters; deterministic, so that a rerun gives the same numbers."""
+        """Return LightGBM's parameters."""
         return {
-            "objective": "binary",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.min_rows_in_leaf,
             "feature_fraction": self.share_of_columns,
             "lambda_l2": self.l2,
-            "num_threads": self.threads,
-            "seed": self.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-            "max_bin": 63,
-            "boost_from_average": False,
         }
+
+
+PROPENSITY = BoostingPlan(rounds=40, learning_rate=0.08, leaves=15, min_rows_in_leaf=100, share_of_columns=0.3, l2=10.0)
+"""What the next decision is: every decision is news, so the trees may be large."""
+
+OUTCOME = BoostingPlan(rounds=30, learning_rate=0.08, leaves=8, min_rows_in_leaf=500, share_of_columns=0.2, l2=100.0)
+"""What follows within the horizon: decisions of one user share their outcome, so the trees stay small."""
+
+_FIXED = {
+    "objective": "binary",
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+    "max_bin": 63,
+    "boost_from_average": False,
+    # The bins are built once for all targets: a row count that suits one must not drop columns for another.
+    "feature_pre_filter": False,
+}
 
 
 class CrossFitter:
@@ -57,28 +65,27 @@ class CrossFitter:
     Parameters
     ----------
     X : (n, d) covariates
-    fold : (n,) fold of each row, constant within a user
-    peers : (n_folds, n_folds) which folds (columns) a fold's (row's) learner is trained on
+    fold : (n,) fold of each row, constant within a user; a fold is judged by what the other folds teach
     """
 
-    def __init__(self, X: Floats, fold: Ints, peers: Bools, plan: BoostingPlan) -> None:
-        self.X, self.fold, self.plan = X, fold, plan
-        self.test = [np.flatnonzero(fold == k) for k in range(len(peers))]
-        self.train = [np.flatnonzero(peers[k][fold]) for k in range(len(peers))]
-        for k, rows in enumerate(self.train):
-            if np.isin(self.test[k], rows).any():
-                message = "a fold's learner would see the rows it predicts"
-                raise ValueError(message)
+    def __init__(self, X: Floats, fold: Ints, *, threads: int = 2, seed: int = 7) -> None:
+        self.X, self.fixed = X, {"num_threads": threads, "seed": seed, **_FIXED}
+        folds = range(int(fold.max()) + 1)
+        self.test = [np.flatnonzero(fold == k) for k in folds]
+        self.train = [np.flatnonzero(fold != k) for k in folds]
         self._bins = [
-            lgb.Dataset(X[rows], label=np.zeros(len(rows)), params=plan.parameters(), free_raw_data=True).construct()
+            lgb.Dataset(X[rows], label=np.zeros(len(rows)), params=self.fixed, free_raw_data=True).construct()
             for rows in self.train
         ]
 
-    def predict(self, y: npt.NDArray[np.uint8], *, start: Floats | None, use: Bools | None = None) -> Float64:
+    def predict(
+        self, y: npt.NDArray[np.uint8], plan: "BoostingPlan", *, start: Floats | None, use: Bools | None = None
+    ) -> Float64:
         """Return (n,) out-of-fold probabilities of ``y``.
 
         Parameters
         ----------
+        plan : how large the learners are
         start : (n,) logits to start from, the model's own; the base rate where None
         use : (n,) rows that teach; all where None (all rows are predicted)
         """
@@ -94,24 +101,6 @@ class CrossFitter:
                 out[test] = expit(base[test])
                 continue
             bins.set_label(label).set_weight(taught.astype(float)).set_init_score(base[train].astype(float))
-            booster = lgb.train(self.plan.parameters(), bins, num_boost_round=self.plan.rounds)
+            booster = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
             out[test] = expit(base[test] + booster.predict(self.X[test], raw_score=True))
         return out
-
-
-def nested_peers(n_twins: int, n_subfolds: int) -> Bools:
-    """Return which folds teach which: the other subfolds of the same twin.
-
-    Fold = twin x n_subfolds + subfold. The heads of a twin's users come from a model that saw the other twin's users,
-    so learners nested within the twin never meet a label of the user they judge, not even through a head.
-    """
-    n = n_twins * n_subfolds
-    twin, subfold = np.divmod(np.arange(n), n_subfolds)
-    return (twin[:, None] == twin) & (subfold[:, None] != subfold)
-
-
-def pooled_peers(n_twins: int, n_subfolds: int) -> Bools:
-    """Return which folds teach which: every other subfold, of both twins."""
-    n = n_twins * n_subfolds
-    subfold = np.arange(n) % n_subfolds
-    return subfold[:, None] != subfold

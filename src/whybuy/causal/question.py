@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from whybuy.behavior.folds import N_TWINS
 from whybuy.causal.checks import PairData
 from whybuy.causal.confirm import (
     PairJudge,
@@ -18,9 +17,8 @@ from whybuy.causal.confirm import (
     restricted,
 )
 from whybuy.causal.effects import Effect
-from whybuy.causal.learners import BoostingPlan, CrossFitter, nested_peers
+from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64
-from whybuy.causal.scan import N_SUBFOLDS
 from whybuy.causal.study import Study
 from whybuy.errors import BehaviorError, QuestionError, nearest
 from whybuy.events.behaviors import Behavior, contains, parse_behavior
@@ -139,9 +137,9 @@ def _against_reference(table: TrialTable, question: Question, seed: int) -> tupl
     T, R = table.is_behavior[question.treatment], table.is_behavior[question.reference]  # type: ignore[index]
     own, Y = table.is_behavior[question.outcome], table.outcome[question.outcome]
     keep = ((T > 0) != (R > 0)) & ((own == 0) | (question.treatment == question.outcome))
-    fitter = CrossFitter(table.X, table.fold, nested_peers(N_TWINS, N_SUBFOLDS), BoostingPlan(seed=seed))
-    e: Float64 = fitter.predict(T, start=None, use=keep)
-    m: Float64 = fitter.predict(Y, start=table.start_m.get(question.outcome), use=keep)
+    fitter = CrossFitter(table.X, table.fold, seed=seed)
+    e: Float64 = fitter.predict(T, PROPENSITY, start=None, use=keep)
+    m: Float64 = fitter.predict(Y, OUTCOME, start=table.start_m.get(question.outcome), use=keep)
     return keep, restricted(table, keep, T.astype(float), Y.astype(float), e, m)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whybuy.behavior.twins import TwinModels
-from whybuy.causal.trials import Protocol, TrialSource, feature_spec
+from whybuy.causal.trials import Protocol, TrialSource
 from whybuy.config import Config
 from whybuy.events.log import EventLog
 from whybuy.events.sequences import SequenceStore
@@ -36,6 +36,4 @@ class Study:
 
     def trials(self, twins: TwinModels, horizon: str) -> TrialSource:
         """Return the source of all trials of a horizon."""
-        return TrialSource(
-            self.store, twins.heads, self.heads, self.protocol(horizon), feature_spec(self.store, twins.heads)
-        )
+        return TrialSource(self.store, twins.heads, self.heads, self.protocol(horizon))

@@ -14,24 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from whybuy.behavior.family import action_codes
 from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.targets import Bytes, Heads
 from whybuy.behavior.twins import TwinModels
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior
-from whybuy.events.features import FeatureSpec, history_features, windowed_counts
+from whybuy.events.features import LONGEST_WINDOW_MS, history_features, windowed_counts
 from whybuy.events.log import EventLog
 from whybuy.events.moments import Moments, decisions, in_moment, prefix_counts, within
 from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, matches, matches_in_shard
 from whybuy.progress import Report, quiet
 
 BLOCK_EVENTS = 65_536
-BEHAVIOR_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d", "30m"))
-_LONGEST_WINDOW_MS = duration_ms("31d")
-_MAX_COLUMNS = 640
 _MANY_BEHAVIORS = 80
+_OWN_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,6 @@ class TrialSource:
     Attributes
     ----------
     judged : folder of the saved heads, see :func:`save_heads`
-    spec : the features of history
     position_below : only users whose hash position lies below are drawn (1 for all)
     extra : behaviors without a head of their own that a question is about
     users : only these users are drawn (all where None)
@@ -135,7 +131,6 @@ class TrialSource:
     heads: Heads
     judged: Path
     protocol: Protocol
-    spec: FeatureSpec
     position_below: float = 1.0
     extra: tuple[Behavior, ...] = ()
     users: frozenset[str] | None = None
@@ -163,7 +158,7 @@ class TrialSource:
 
     def block(self, sequences: Sequences, judged: "Judged", extra: Bytes) -> TrialBlock:
         """Return the trials of ``sequences``; ``extra`` (n_events, n_extra) marks the extra behaviors."""
-        moments = Moments.of(sequences, reach_ms=max(self.protocol.horizon_ms, _LONGEST_WINDOW_MS))
+        moments = Moments.of(sequences, reach_ms=max(self.protocol.horizon_ms, LONGEST_WINDOW_MS))
         where = np.flatnonzero(self._drawn(sequences, moments) & np.isin(np.arange(len(moments)), judged.moments))
         hits = np.concatenate([self.heads.index.hits(sequences), extra], axis=1)
         prefix, horizon, n_extra = prefix_counts(hits), self.protocol.horizon_ms, len(self.extra)
@@ -171,7 +166,7 @@ class TrialSource:
         modeled = is_behavior.shape[1] - n_extra
         asked = [*self.outcomes, *range(modeled, modeled + n_extra)]
         outcome = within(np.ascontiguousarray(prefix[:, asked]), moments, horizon)[where]
-        history = history_features(sequences, moments, self.spec)
+        history = history_features(sequences, moments, self.heads.spec)
         own, own_names = _own_counts(prefix[:, modeled:], moments, self.extra)
         found = self._of_horizon(judged.logits[np.searchsorted(judged.moments, where)])
         heads, names = model_columns(found, self.heads)
@@ -228,8 +223,8 @@ def _own_counts(
 ) -> tuple[npt.NDArray[np.float32], list[str]]:
     """Return log counts of the extra behaviors' own past."""
     prefix = np.ascontiguousarray(prefix)
-    blocks = [np.log1p(windowed_counts(prefix, moments, w), dtype=np.float32) for w in BEHAVIOR_WINDOWS[:2]]
-    names = [f"{b} in {duration_text(w)}" for w in BEHAVIOR_WINDOWS[:2] for b in extra]
+    blocks = [np.log1p(windowed_counts(prefix, moments, w), dtype=np.float32) for w in _OWN_WINDOWS]
+    names = [f"{b} in {duration_text(w)}" for w in _OWN_WINDOWS for b in extra]
     return np.concatenate(blocks, axis=1), names
 
 
@@ -248,13 +243,6 @@ def model_columns(logits: npt.NDArray[np.float32], heads: Heads) -> tuple[npt.ND
         blocks.append(expit(logits[:, :B]))
         labels += [f"e {b}" for b in names]
     return np.concatenate(blocks, axis=1).astype(np.float32), labels
-
-
-def feature_spec(store: SequenceStore, heads: Heads) -> FeatureSpec:
-    """Return which features the trials of a log get: fewer windows per behavior where there are many behaviors."""
-    n = heads.n_behaviors
-    n_windows = int(np.clip((_MAX_COLUMNS - 2 * n - 100) // max(n, 1), 1, len(BEHAVIOR_WINDOWS)))
-    return FeatureSpec(action_codes(store), heads.index, BEHAVIOR_WINDOWS[:n_windows])
 
 
 def save_heads(

@@ -92,8 +92,8 @@ class RunSummary:
         session.say(self.quality.summary().splitlines()[0])
         session.say(
             f"chosen: a model of {self.training['parameters']:,} parameters (width {plan['width']}, depth "
-            f"{plan['depth']}), {plan['epochs']} passes over {self.training['share_of_users']:.0%} of the users; "
-            f"{self.n_confirmed} pairs confirmed of {len(self.effects):,} scanned"
+            f"{plan['depth']}), passes: {plan['epochs']}, share of users: {self.training['share_of_users']:.0%}; "
+            f"pairs scanned: {len(self.effects):,}, confirmed: {self.n_confirmed:,}"
         )
         session.say("verdicts: " + ", ".join(f"{n:,} {v.replace('_', ' ')}" for v, n in self.verdicts.items()))
         if self.top:
@@ -101,7 +101,7 @@ class RunSummary:
             session.say("strongest effects, as a change in the chance of the outcome per decision, with 95% intervals:")
             show_table(session.out, EFFECT_COLUMNS, map(effect_row, self.top))
         else:
-            session.say("no pair has a strong or suggestive effect: `whybuy check` says what this log can answer")
+            session.say("no pair is strong or suggestive, stages on the way to a purchase (funnel) aside")
         session.say()
         session.say(f"report: {self.report}")
 
@@ -172,8 +172,8 @@ def train(session: Session) -> None:
         return
     plan = training["plan"]
     session.say(
-        f"{training['parameters']:,} parameters, {plan['epochs']} passes over {training['n_events']:,} events of "
-        f"{training['n_users']:,} users; {training['n_behaviors']} behaviors, {training['n_outcomes']} outcomes"
+        f"parameters: {training['parameters']:,}, passes: {plan['epochs']}, events: {training['n_events']:,}, "
+        f"users: {training['n_users']:,}, behaviors: {training['n_behaviors']}, outcomes: {training['n_outcomes']}"
     )
     for k, passes in enumerate(training["twins"]):
         best = min(passes, key=lambda p: p["validation"])

@@ -105,7 +105,7 @@ def init(
     path = output or session.config_path or DEFAULT_CONFIG
     proposal = propose(events, items=items, users=users, into=path.absolute().parent)
     if sys.stdin.isatty() and session.err.is_terminal and not session.as_json:
-        proposal = _asked(proposal, session.err)
+        proposal = asked(proposal, session.err)
     backup = write_config(proposal, path)
     if session.as_json:
         session.emit(_proposal_json(proposal, path, backup))
@@ -121,7 +121,7 @@ def init(
     session.say(f"written: {path}; next: whybuy check{options}, then whybuy run{options}")
 
 
-def _asked(proposal: "Proposal", console: Console) -> "Proposal":
+def asked(proposal: "Proposal", console: Console) -> "Proposal":
     """Let the person at the terminal settle what is ambiguous; an empty answer keeps the proposal."""
     for choice in proposal.choices:
         possible = [choice.chosen, *choice.others]

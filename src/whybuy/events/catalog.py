@@ -33,8 +33,10 @@ _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 def make_tallies(con: duckdb.DuckDBPyConnection) -> None:
     """Make the empty tables that shards add to."""
-    con.execute(f"CREATE TABLE item_counts ({c.ITEM} VARCHAR, n BIGINT)")
-    con.execute(f"CREATE TABLE item_values ({c.ITEM} VARCHAR, name VARCHAR, value VARCHAR, ms BIGINT)")
+    con.execute(
+        f"CREATE TABLE items_seen ({c.ITEM} VARCHAR, {c.CATEGORY} VARCHAR, {c.BRAND} VARCHAR, {c.TITLE} VARCHAR, "
+        f"{c.PRICE} DOUBLE, n BIGINT, ms BIGINT)"
+    )
     con.execute(
         f"CREATE TABLE user_counts ({c.USER} VARCHAR, {c.N_EVENTS} BIGINT, {FIRST_MS} BIGINT, {LAST_MS} BIGINT, "
         "n_moments BIGINT, n_sessions BIGINT)"
@@ -44,15 +46,11 @@ def make_tallies(con: duckdb.DuckDBPyConnection) -> None:
 def tally_shard(con: duckdb.DuckDBPyConnection, events: str, present: set[str]) -> None:
     """Add what the kept events of one shard, the relation ``events``, say of items and users."""
     if c.ITEM in present:
+        seen = ", ".join([c.ITEM, *(name for name in SEEN if name in present)])
         con.execute(
-            f"INSERT INTO item_counts SELECT {c.ITEM}, count(*) FROM {events} WHERE {c.ITEM} IS NOT NULL GROUP BY ALL"
+            f"INSERT INTO items_seen BY NAME SELECT {seen}, count(*) AS n, max({c.TIME_MS}) AS ms FROM {events} "
+            f"WHERE {c.ITEM} IS NOT NULL GROUP BY {seen}"
         )
-        for name in SEEN:
-            if name in present:
-                con.execute(
-                    f"INSERT INTO item_values SELECT {c.ITEM}, '{name}', CAST({name} AS VARCHAR), max({c.TIME_MS}) "
-                    f"FROM {events} WHERE {c.ITEM} IS NOT NULL AND {name} IS NOT NULL GROUP BY {c.ITEM}, {name}"
-                )
     con.execute(
         f"INSERT INTO user_counts SELECT {c.USER}, count(*), min({c.TIME_MS}), max({c.TIME_MS}), max({c.MOMENT}) + 1, "
         f"count(DISTINCT {c.SESSION}) FROM {events} GROUP BY {c.USER}"
@@ -62,18 +60,14 @@ def tally_shard(con: duckdb.DuckDBPyConnection, events: str, present: set[str]) 
 def write_items(con: duckdb.DuckDBPyConnection, config: Config, tables: Mapping[str, object], path: Path) -> list[str]:
     """Write ``items.parquet``; return what was decided, in words."""
     notes = _read_items(con, config, tables)
-    seen = ", ".join(f"arg_max(value, (ms, value)) FILTER (WHERE name = '{name}') AS {name}" for name in SEEN)
-    told = ", ".join(f"coalesce(f.{name}, v.{name}) AS {name}" for name in (c.CATEGORY, c.BRAND))
+    seen = ", ".join(f"arg_max({name}, (ms, {name})) FILTER ({name} IS NOT NULL) AS {name}" for name in SEEN)
+    told = {name: f"coalesce(f.{name}, v.{name}) AS {name}" for name in (c.ITEM, *SEEN)}
     con.execute(
         f"""COPY (
-            WITH counts AS (SELECT {c.ITEM}, CAST(sum(n) AS BIGINT) AS n FROM item_counts GROUP BY ALL),
-            seen AS (SELECT {c.ITEM}, {seen} FROM item_values GROUP BY ALL)
-            SELECT coalesce(counts.{c.ITEM}, f.{c.ITEM}) AS {c.ITEM}, {told},
-                coalesce(f.{c.PRICE}, CAST(v.{c.PRICE} AS DOUBLE)) AS {c.PRICE},
-                coalesce(f.{c.TITLE}, v.{c.TITLE}) AS {c.TITLE},
+            SELECT {told[c.ITEM]}, {told[c.CATEGORY]}, {told[c.BRAND]}, {told[c.PRICE]}, {told[c.TITLE]},
                 f.{c.DESCRIPTION}, f.{c.AVAILABLE}, coalesce(n, 0) AS {c.N_EVENTS}
-            FROM counts FULL JOIN items_told AS f ON counts.{c.ITEM} = f.{c.ITEM}
-            LEFT JOIN seen AS v ON counts.{c.ITEM} = v.{c.ITEM}
+            FROM (SELECT {c.ITEM}, CAST(sum(n) AS BIGINT) AS n, {seen} FROM items_seen GROUP BY {c.ITEM}) AS v
+            FULL JOIN items_told AS f ON v.{c.ITEM} = f.{c.ITEM}
             ORDER BY {c.N_EVENTS} DESC, {c.ITEM}
         ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)"""
     )

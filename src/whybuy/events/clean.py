@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 
 from whybuy import columns as c
 from whybuy.config import CleanConfig, Config, duration_ms
-from whybuy.events.sessions import number_moments, number_sessions
+from whybuy.events.sessions import number_moments
 
 DUPLICATE = "is_duplicate"
 """Column of the cleaned table: the event is merged into the one before it."""
@@ -34,7 +34,8 @@ MAX_QUANTITY = 1e7
 _MAX_SLOT = 2**31 - 1
 _MINUTE_MS, _DAY_MS = 60_000, 86_400_000
 _BASKET_ACTIONS = ("purchase", "return")
-_IDENTITY = (c.USER, c.ACTION, c.ITEM, c.QUERY, c.ORDER, c.CAMPAIGN, c.ARM, c.SLOT)
+_IDENTITY = (c.USER, c.ACTION, c.ITEM, c.QUERY, c.ORDER, c.CAMPAIGN, c.ARM)
+_PLACE = (c.TIME_MS, c.SOURCE, c.ROW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,8 @@ def judge_rows(mapped: ir.Table, rules: Rules) -> ir.Table:
     table = _returns(mapped)
     cases: list[tuple[ir.BooleanValue, ir.Value]] = [
         (table[c.REASON].notnull(), table[c.REASON]),
-        (table[c.USER].strip().length().fill_null(0) == 0, ibis.literal(NO_USER)),
+        # Only an id that begins with a blank is trimmed to see whether it is all blank.
+        (table[c.USER].isnull() | ((table[c.USER] < "!") & (table[c.USER].strip() == "")), ibis.literal(NO_USER)),
         (table[c.ACTION].isnull(), ibis.literal(NO_ACTION)),
         (table[c.TIME_MS].isnull(), ibis.literal(NO_TIME)),
     ]
@@ -147,8 +149,7 @@ def judge_users(judged: ir.Table, rules: Rules) -> ir.Table:
     """Return all rows of some users with bots and test accounts, duplicates, moments and sessions marked."""
     events = _mark_suspects(judged, rules)
     events = _mark_duplicates(events, rules)
-    events = number_moments(events, kept=KEPT)
-    return number_sessions(events, kept=KEPT, gap_ms=rules.gap_ms)
+    return number_moments(events, kept=KEPT, gap_ms=rules.gap_ms)
 
 
 def _mark_suspects(events: ir.Table, rules: Rules) -> ir.Table:
@@ -159,7 +160,8 @@ def _mark_suspects(events: ir.Table, rules: Rules) -> ir.Table:
         (rules.max_per_day, _DAY_MS, "day"),
     ):
         if limit is not None:
-            counts = valid.group_by(**{c.USER: valid[c.USER], "span": valid[c.TIME_MS] // width}).agg(n=valid.count())
+            span = valid.group_by(**{c.USER: valid[c.USER], "span": valid[c.TIME_MS] // width})
+            counts = span.agg(n=_acts(valid))
             found.append(
                 _suspects(counts.filter(counts.n > limit), f"suspected bot: over {limit:,} events in a {span}")
             )
@@ -175,28 +177,45 @@ def _mark_suspects(events: ir.Table, rules: Rules) -> ir.Table:
     return joined.mutate(**{c.REASON: reason}).drop("suspect", "suspicion")
 
 
+def _acts(events: ir.Table) -> ir.IntegerScalar:
+    """Return how many events there are, the lines of one order counted once: a large basket makes no bot."""
+    if c.ORDER not in events.columns:
+        return events.count()
+    return events[c.ORDER].isnull().sum() + events[c.ORDER].nunique()
+
+
 def _suspects(users: ir.Table, suspicion: str) -> ir.Table:
     return users.select(suspect=users[c.USER], suspicion=ibis.literal(suspicion))
 
 
 def _mark_duplicates(events: ir.Table, rules: Rules) -> ir.Table:
-    """Mark every event that follows one of the same identity within ``near_ms``."""
-    identity = [events[name] for name in _IDENTITY if name in events.columns]
+    """Mark every event that follows one of the same identity within ``near_ms``.
+
+    Only what was done twice is compared, and only by what makes its identity: few rows and few columns are sorted.
+    """
+    valid = events.filter(events[c.REASON].isnull())
+    narrow = valid.select(**_identity(valid), **{name: valid[name] for name in _PLACE})
+    identity = [name for name in narrow.columns if name not in _PLACE]
+    counts = narrow.group_by(identity).agg(n=narrow.count())
+    twice = narrow.semi_join(counts.filter(counts.n > 1).select(identity), identity)
+    twice = twice.mutate(before=twice[c.TIME_MS].lag().over(group_by=identity, order_by=list(_PLACE)))
+    near = twice.filter(twice[c.TIME_MS] - twice.before <= rules.near_ms)
+    merged = near.select(of_source=near[c.SOURCE], of_row=near[c.ROW])
+    joined = events.left_join(merged, (events[c.SOURCE] == merged.of_source) & (events[c.ROW] == merged.of_row))
+    marked = joined.mutate(**{DUPLICATE: joined.of_row.notnull()}).drop("of_source", "of_row")
+    return marked.mutate(**{KEPT: marked[c.REASON].isnull() & ~marked[DUPLICATE]})
+
+
+def _identity(events: ir.Table) -> dict[str, ir.Value]:
+    """Return what two events that are one have in common; null is written as empty text or -1, to be comparable."""
+    found = {f"of_{name}": events[name].fill_null("") for name in _IDENTITY if name in events.columns}
+    if c.SLOT in events.columns:
+        found[f"of_{c.SLOT}"] = events[c.SLOT].fill_null(-1)
     if c.CATEGORY in events.columns:
         has_item = events[c.ITEM].notnull() if c.ITEM in events.columns else ibis.literal(value=False)
-        identity.append(ibis.ifelse(has_item, ibis.null("string"), events[c.CATEGORY]))
+        found[f"of_{c.CATEGORY}"] = ibis.ifelse(has_item, "", events[c.CATEGORY].fill_null(""))
     is_basket = events[c.ACTION].isin(_BASKET_ACTIONS)
-    identity += [
-        ibis.ifelse(is_basket, events[name], ibis.null("float64"))
-        for name in (c.PRICE, c.QUANTITY)
-        if name in events.columns
-    ]
-    before = (
-        events[c.TIME_MS]
-        .lag()
-        .over(group_by=[*identity, events[c.REASON].isnull()], order_by=[c.TIME_MS, c.SOURCE, c.ROW])
-    )
-    events = events.mutate(**{DUPLICATE: before})
-    is_near = (events[c.TIME_MS] - events[DUPLICATE] <= rules.near_ms).fill_null(False)
-    events = events.mutate(**{DUPLICATE: is_near & events[c.REASON].isnull()})
-    return events.mutate(**{KEPT: events[c.REASON].isnull() & ~events[DUPLICATE]})
+    for name in (c.PRICE, c.QUANTITY):
+        if name in events.columns:
+            found[f"of_{name}"] = ibis.ifelse(is_basket, events[name].fill_null(-1), -1.0)
+    return found

@@ -1,4 +1,4 @@
-"""Features of a moment from the events strictly before it: windowed counts, recency, clock, attributes.
+"""Features of a moment from the events strictly before it: windowed and decayed counts, recency, money, clock.
 
 Recency, frequency and monetary features of classical customer models are the special case of the longest window. A
 count up to a moment is a difference of two rows of one running sum, so that every window of every behavior costs one
@@ -7,17 +7,19 @@ gather; DuckDB's window functions do the same work in ``benchmarks/counts.py``.
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from whybuy import columns as c
 from whybuy.config import duration_ms, duration_text
 from whybuy.events.moments import BehaviorIndex, Moments, prefix_counts
-from whybuy.events.sequences import Sequences, Vocabulary
+from whybuy.events.sequences import Ints, Sequences, Vocabulary
 
 Floats = npt.NDArray[np.float32]
 
 ACTION_WINDOWS = tuple(duration_ms(w) for w in ("30m", "1d", "3d", "7d", "30d"))
+LONGEST_WINDOW_MS = duration_ms("31d")
 _EXPOSURE_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d", "30d"))
 _NEVER_HOURS = 24.0 * 60
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
@@ -47,13 +49,13 @@ class FeatureSpec:
     Attributes
     ----------
     actions : codes of the actions the log has: each is counted in ``ACTION_WINDOWS``
-    index : behaviors that get windowed counts of their own
-    behavior_windows : the windows of those, milliseconds
+    index : behaviors that get decayed counts of their own
+    half_lives : of those, milliseconds
     """
 
     actions: tuple[int, ...]
     index: BehaviorIndex
-    behavior_windows: tuple[int, ...]
+    half_lives: tuple[int, ...]
 
 
 def history_features(sequences: Sequences, moments: Moments, spec: FeatureSpec) -> Features:
@@ -78,17 +80,55 @@ def history_features(sequences: Sequences, moments: Moments, spec: FeatureSpec) 
     add(*_exposures(sequences, moments, spec.index.vocabulary), "exposure")
     add(*_clock(moments), "clock")
     add(*_attributes(sequences, moments, spec.index.vocabulary), "attribute")
-    prefix = prefix_counts(spec.index.hits(sequences))
-    for window in spec.behavior_windows:
-        counts = prefix[moments.first] - prefix[moments.since(window)]
-        label = duration_text(window)
-        add(np.log1p(counts, dtype=np.float32), [f"{b} in {label}" for b in spec.index.behaviors], "behavior")
+    add(*_decayed(sequences, moments, spec), "behavior")
     return Features(np.concatenate(values, axis=1), names, groups)
 
 
 def windowed_counts(prefix: npt.NDArray[np.int32], moments: Moments, window_ms: int) -> npt.NDArray[np.int32]:
     """Return (n_moments, n_behaviors) counts of the events in [ts - window, ts), the moment itself left out."""
     return prefix[moments.first] - prefix[moments.since(window_ms)]
+
+
+def decayed_counts(
+    hits: npt.NDArray[np.uint8], offsets: Ints, ts_ms: Ints, moments: Moments, half_life_ms: int
+) -> npt.NDArray[np.float32]:
+    """Return (n_moments, n_behaviors): sum over earlier events of 2^-(age / half-life), the moment itself left out.
+
+    What people remember fades; a window forgets all at once. One compiled pass, because a running sum that decays cannot
+    be written as a difference of two rows.
+    """
+    return _decay(hits, np.asarray(offsets), np.asarray(ts_ms), moments.first, 1.0 / half_life_ms)
+
+
+@numba.njit(cache=True)
+def _decay(hits, offsets, ts, first, rate):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+    n_behaviors = hits.shape[1]
+    out = np.zeros((len(first), n_behaviors), np.float32)
+    moment = 0
+    for u in range(len(offsets) - 1):
+        state = np.zeros(n_behaviors)
+        at = ts[offsets[u]] if offsets[u] < offsets[u + 1] else 0
+        for i in range(offsets[u], offsets[u + 1]):
+            if ts[i] > at:
+                state *= 2.0 ** (-(ts[i] - at) * rate)
+                at = ts[i]
+            if moment < len(first) and first[moment] == i:
+                for b in range(n_behaviors):
+                    out[moment, b] = state[b]
+                moment += 1
+            for b in range(n_behaviors):
+                state[b] += hits[i, b]
+    return out
+
+
+def _decayed(sequences: Sequences, moments: Moments, spec: FeatureSpec) -> tuple[Floats, list[str]]:
+    hits = spec.index.hits(sequences)
+    blocks = [
+        np.log1p(decayed_counts(hits, sequences.offsets, sequences.ts_ms, moments, half_life))
+        for half_life in spec.half_lives
+    ]
+    names = [f"{b} in half-life {duration_text(h)}" for h in spec.half_lives for b in spec.index.behaviors]
+    return np.concatenate([np.empty((len(moments), 0), np.float32), *blocks], axis=1), names
 
 
 def _action_hits(sequences: Sequences, actions: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -1,8 +1,9 @@
-"""Reading a source once, into a table on disk whose row number is the row's place in the source.
+"""A source under the contract's names: columns selected, joined and derived, as a view that has not been read yet.
 
-What was read is then fixed, whatever else is written to the file meanwhile, the rows can be counted before they are
-divided into shards, and a rejected row can be shown as it was found. Rejected: reading twice (once to count, once to
-clean), for the first of these reasons; numbering the rows in a stream, because a stream has one thread.
+Every source is read exactly once, by whoever selects from its view: what is read then is the log, whatever else is
+written to the file meanwhile. Rows are numbered by their place in the source. Where nothing is joined or left out, rows
+come in the source's order and the reader numbers them as they pass; numbering in SQL runs in one thread, so that it is
+only asked for where the order would be lost.
 """
 
 from collections.abc import Mapping
@@ -11,37 +12,35 @@ from dataclasses import dataclass
 import duckdb
 
 from whybuy import columns as c
-from whybuy.errors import ColumnsError, ConfigError, SourceError, WhybuyError
+from whybuy.errors import ColumnsError, ConfigError, SourceError
 from whybuy.events.duck import first_row, whole_numbers
 from whybuy.events.presets import quote_name
 from whybuy.events.read import Source, first_line, readable
 from whybuy.events.text_files import UNREADABLE
 
-_PLACE = "__place"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What is copied from a source.
+    """What is taken from a source.
 
     Attributes
     ----------
-    columns : name in the copy -> column of the source, joined or derived
+    columns : name in the view -> column of the source, joined or derived
     derive : new column -> SQL expression
     where : SQL condition
     join : a second source and the columns that both have
+    is_numbered : whether the view numbers the rows, in :data:`whybuy.columns.ROW`
     """
 
     columns: Mapping[str, str]
     derive: Mapping[str, str]
     where: str | None = None
     join: tuple[Source, list[str]] | None = None
+    is_numbered: bool = False
 
 
-def copy_source(con: duckdb.DuckDBPyConnection, source: Source, selection: Selection, *, into: str) -> int:
-    """Copy what is selected of ``source`` into the view ``into`` and return its number of rows.
-
-    The view has the selected columns and :data:`whybuy.columns.ROW`, the row's place in its source.
+def make_view(con: duckdb.DuckDBPyConnection, source: Source, selection: Selection, *, name: str) -> None:
+    """Make the view ``name`` of what is selected of ``source``.
 
     Raises
     ------
@@ -50,48 +49,33 @@ def copy_source(con: duckdb.DuckDBPyConnection, source: Source, selection: Selec
     ConfigError
         ``derive`` or ``where`` is no SQL that fits the source.
     SourceError
-        The source cannot be read to its end, or has no row.
+        A row would be joined to several.
     """
     _check_columns(source, selection)
     _check_join(con, selection)
-    table = f"{into}_rows"
-    is_numbered = selection.where is not None or selection.join is not None
-    columns = [f"{quote_name(name)} AS {quote_name(alias)}" for alias, name in selection.columns.items()]
-    columns += [UNREADABLE] * source.has_mark + [_PLACE] * is_numbered
-    query = f"SELECT {', '.join(columns)} FROM {_rows(source, selection, is_numbered=is_numbered)}"
-    _check_sql(con, query, source, selection)
-    with readable(source.name):
-        con.execute(f"CREATE TABLE {table} AS {query}")
-    row = f"{_PLACE} AS {c.ROW}, * EXCLUDE ({_PLACE})" if is_numbered else f"rowid AS {c.ROW}, *"
-    con.execute(f"CREATE VIEW {into} AS SELECT {row} FROM {table}")
-    (n_rows,) = whole_numbers(con, f"SELECT count(*) FROM {table}")
-    if n_rows == 0 and not n_unreadable(con, source):
-        raise _no_rows(source, selection)
-    return n_rows
+    columns = [f"{quote_name(column)} AS {quote_name(alias)}" for alias, column in selection.columns.items()]
+    columns += [UNREADABLE] * source.has_mark + [c.ROW] * selection.is_numbered
+    query = f"SELECT {', '.join(columns)} FROM {_rows(source, selection)}"
+    try:
+        with readable(source.name):
+            con.execute(f"CREATE TEMP VIEW {name} AS {query}")
+    except SourceError as error:
+        if not selection.derive and selection.where is None:
+            raise
+        written = [f"{column} = {sql!r}" for column, sql in selection.derive.items()]
+        written += [f"where = {selection.where!r}"] if selection.where is not None else []
+        raise ConfigError.of(
+            found=f"{'; '.join(written)} cannot be computed from {source.name}: {first_line(error.__cause__ or error)}",
+            needed=f"SQL on its columns is needed: {', '.join(source.columns)}",
+            do="Correct it in whybuy.toml",
+        ) from error
 
 
-def _check_join(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    """Raise SourceError where a row would be joined to several: it would become several events."""
-    if selection.join is None:
-        return
-    other, on = selection.join
-    keys = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in on)
-    with readable(other.name):
-        found = first_row(con, f"SELECT {keys}, count(*) AS n FROM {other.relation} GROUP BY ALL HAVING n > 1 LIMIT 1")
-    if found is not None:
-        value = ", ".join(f"{name} = {v}" for name, v in zip(on, found, strict=False))
-        raise SourceError.of(
-            found=f"{other.name} has {found[-1]} rows with {value}",
-            needed="One row for each value is needed, else an event would be counted several times",
-            do="Join by more columns (on = [...]), or remove the repeated rows",
-        )
-
-
-def _rows(source: Source, selection: Selection, *, is_numbered: bool) -> str:
+def _rows(source: Source, selection: Selection) -> str:
     """Return the relation with joined and derived columns and the condition."""
     rows = source.relation
-    if is_numbered:
-        rows = f"(SELECT *, row_number() OVER () - 1 AS {_PLACE} FROM {rows})"
+    if selection.is_numbered:
+        rows = f"(SELECT *, row_number() OVER () - 1 AS {c.ROW} FROM {rows})"
     if selection.join is not None:
         other, on = selection.join
         same = " AND ".join(f"CAST(l.{q} AS VARCHAR) = CAST(r.{q} AS VARCHAR)" for q in map(quote_name, on))
@@ -115,26 +99,29 @@ def _check_columns(source: Source, selection: Selection) -> None:
         raise ColumnsError.missing(missing, dict.fromkeys(present), where=source.name)
 
 
-def _check_sql(con: duckdb.DuckDBPyConnection, query: str, source: Source, selection: Selection) -> None:
-    """Raise ConfigError where an expression of the config does not fit the source."""
-    if not selection.derive and selection.where is None:
+def _check_join(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    """Raise SourceError where a row would be joined to several: it would become several events."""
+    if selection.join is None:
         return
-    try:
-        con.execute(f"EXPLAIN {query}")
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
-        written = [f"{name} = {sql!r}" for name, sql in selection.derive.items()]
-        written += [f"where = {selection.where!r}"] if selection.where is not None else []
-        raise ConfigError.of(
-            found=f"{'; '.join(written)} cannot be computed from {source.name}: {first_line(error)}",
-            needed=f"SQL on its columns is needed: {', '.join(source.columns)}",
-            do="Correct it in whybuy.toml",
-        ) from error
+    other, on = selection.join
+    keys = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in on)
+    query = f"SELECT {keys}, count(*) AS n FROM {other.relation} GROUP BY ALL HAVING n > 1 ORDER BY ALL LIMIT 1"
+    with readable(other.name):
+        found = first_row(con, query)
+    if found is not None:
+        value = ", ".join(f"{name} = {v}" for name, v in zip(on, found, strict=False))
+        raise SourceError.of(
+            found=f"{other.name} has {found[-1]} rows with {value}",
+            needed="One row for each value is needed, else an event would be counted several times",
+            do="Join by more columns (on = [...]), or remove the repeated rows",
+        )
 
 
-def _no_rows(source: Source, selection: Selection) -> WhybuyError:
-    if selection.where is not None:
+def no_rows(source: Source, where: str | None) -> SourceError:
+    """Return the error for a source without rows."""
+    if where is not None:
         return SourceError.of(
-            found=f"No row of {source.name} satisfies where = {selection.where!r}",
+            found=f"No row of {source.name} satisfies where = {where!r}",
             needed="At least one row is needed",
             do="Correct the condition in whybuy.toml, or remove it",
         )
@@ -146,7 +133,7 @@ def _no_rows(source: Source, selection: Selection) -> WhybuyError:
 
 
 def n_unreadable(con: duckdb.DuckDBPyConnection, source: Source) -> int:
-    """Return how many lines of a CSV source could not be read; 0 before it was copied."""
+    """Return how many lines of a CSV source could not be read; 0 before it was read."""
     if not source.rejects:
         return 0
     if first_row(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [source.rejects]) is None:

@@ -27,6 +27,9 @@ from whybuy.events.times import time_ms
 REVIEW_FACTOR = 10
 """Texts of reviews may be this many times longer than queries."""
 
+FOUND_TIME, FOUND_ACTION, RAW = "found_ts", "found_action", "raw"
+"""Columns that tell how a rejected row was found."""
+
 UNREADABLE_LINE = "line cannot be read"
 NUL_IN_ID = "NUL character in an id"
 _IDS = (c.USER, c.ITEM, c.SESSION, c.ORDER, c.CURRENCY, c.CAMPAIGN, c.ARM, c.CATEGORY, c.BRAND, c.TITLE)
@@ -158,7 +161,8 @@ def map_rows(rows: ir.Table, entry: EventsConfig, mapping: SourceMapping, contex
 
     Parameters
     ----------
-    rows : the source's rows under the contract's names, in the source's types, with :data:`whybuy.columns.ROW`
+    rows : the source's rows under the contract's names, in the source's types; with :data:`whybuy.columns.ROW` where
+        they are numbered, which they are where the place stands for the time
     """
     found: dict[str, ir.Value] = {name: rows[name] for name in mapping.columns}
     found |= {name: ibis.literal(value) for name, value in mapping.constants.items()}
@@ -169,12 +173,13 @@ def map_rows(rows: ir.Table, entry: EventsConfig, mapping: SourceMapping, contex
     if c.TEXT in found:
         out[c.TEXT] = text_of(found[c.TEXT]).substr(0, REVIEW_FACTOR * context.max_text)
     out[c.ACTION] = _action(text_of(found[c.ACTION]), entry.actions)
-    position = rows[c.ROW] + context.first_position
-    out[c.TIME_MS] = (
-        time_ms(found[c.TIME], entry.time, day_first=context.day_first) if c.TIME in found else position
-    ).cast("int64")
+    if c.TIME in found:
+        out[c.TIME_MS] = time_ms(found[c.TIME], entry.time, day_first=context.day_first).cast("int64")
+    else:
+        out[c.TIME_MS] = (rows[c.ROW] + context.first_position).cast("int64")
     out[c.SOURCE] = ibis.literal(context.source, "int16")
-    out[c.ROW] = rows[c.ROW].cast("int64")
+    if c.ROW in rows.columns:
+        out[c.ROW] = rows[c.ROW].cast("int64")
     out[c.REASON] = _unreadable(rows, out)
     return rows.select(**out)
 
@@ -186,6 +191,23 @@ def _unreadable(rows: ir.Table, out: Mapping[str, ir.Value]) -> ir.Value:
     if UNREADABLE in rows.columns:
         cases = [(rows[UNREADABLE], UNREADABLE_LINE), *cases]
     return ibis.cases(*cases, else_=ibis.null("string"))
+
+
+def found_columns(rows: ir.Table, mapping: SourceMapping, *, hide_user: bool) -> dict[str, ir.StringValue]:
+    """Return the time, the action and the mapped row as JSON, as they were found.
+
+    Parameters
+    ----------
+    hide_user : leave out of the row what names the user
+    """
+    user = mapping.columns.get(c.USER)
+    shown = {n: rows[n].cast("string") for n, column in mapping.columns.items() if not (hide_user and column == user)}
+    raw = ibis.struct(shown).cast("json").cast("string") if shown else ibis.null("string")
+    values = {name: rows[name].cast("string") for name in (c.TIME, c.ACTION) if name in mapping.columns}
+    constant = {n: ibis.literal(str(mapping.constants[n])) for n in (c.TIME, c.ACTION) if n in mapping.constants}
+    nothing = ibis.null("string")
+    found = values | constant
+    return {FOUND_TIME: found.get(c.TIME, nothing), FOUND_ACTION: found.get(c.ACTION, nothing), RAW: raw}
 
 
 def text_of(value: ir.Value) -> ir.StringValue:
@@ -205,12 +227,14 @@ def number_of(value: ir.Value) -> ir.FloatingValue:
     """Return a number as float64: null where nothing is written, NaN where what is written is no number."""
     if value.type().is_numeric():
         return value.cast("float64")
-    text = value.cast("string").strip().nullif("")
-    return ibis.ifelse(text.notnull(), ibis.coalesce(text.try_cast("float64"), float("nan")), ibis.null("float64"))
+    text = value if value.type().is_string() else value.cast("string")
+    is_written = text.strip() != ""
+    return ibis.coalesce(text.try_cast("float64"), ibis.ifelse(is_written, float("nan"), ibis.null("float64")))
 
 
 def _action(text: ir.StringValue, actions: Mapping[str, str]) -> ir.StringValue:
     """Return the contract's action, null where it is unknown."""
     own = text.strip().lower()
-    cases = [(text == value, action) for value, action in actions.items()]
-    return ibis.cases(*cases, (own.isin(c.ACTIONS), own), else_=ibis.null("string"))
+    cases = [(text == value, ibis.literal(action)) for value, action in actions.items()]
+    # Most logs write actions as they are named here; only the rest is trimmed and lowered.
+    return ibis.cases(*cases, (text.isin(c.ACTIONS), text), (own.isin(c.ACTIONS), own), else_=ibis.null("string"))

@@ -1,10 +1,11 @@
-"""The first pass over a log: every source is copied, mapped and judged row by row, and divided by users into buckets.
+"""The first pass over a log: every source is read once, mapped, judged row by row, and divided by users into buckets.
 
-A bucket holds all rows of some users: about 250,000 rows, so that the second pass sorts and compares rows in memory
-whatever the size of the log. Buckets are Parquet files of a temporary folder; rows that are rejected for what they are
-go to a bucket of their own. The number of buckets follows from the number of rows alone, so that the same log gives the
-same shards.
+A bucket is about 250,000 rows, so that the second pass sorts and compares rows in memory whatever the size of the log.
+The number of buckets follows from the sources' sizes alone, so that the same log gives the same shards.
 """
+
+# The body of a built-in function is empty: DuckDB has it.
+# mypy: disable-error-code="empty-body,untyped-decorator"
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,27 +15,37 @@ import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from whybuy import columns as c
 from whybuy.config import Config, EventsConfig
 from whybuy.errors import SourceError
+from whybuy.events.buckets import BUCKET, Buckets
 from whybuy.events.clean import NO_ACTION, NO_TIME, Rules, judge_rows
 from whybuy.events.duck import first_row, sql_of, table_of
-from whybuy.events.intake import Selection, copy_source, n_unreadable
-from whybuy.events.locate import sql_text
-from whybuy.events.map import RowContext, SourceMapping, map_rows, resolve_mapping
-from whybuy.events.read import Source, absolute, enough_space, open_source
+from whybuy.events.intake import Selection, make_view, n_unreadable, no_rows
+from whybuy.events.map import (
+    FOUND_ACTION,
+    FOUND_TIME,
+    RAW,
+    RowContext,
+    SourceMapping,
+    found_columns,
+    map_rows,
+    resolve_mapping,
+)
+from whybuy.events.read import Source, absolute, estimated_rows, open_source, readable
 from whybuy.events.times import SLASHED
 from whybuy.progress import Report
 
-# The body of a built-in function is empty: DuckDB has it.
-# mypy: disable-error-code="empty-body,untyped-decorator"
-
 EVENTS_PER_SHARD = 250_000
-REJECTS = -1
-"""The bucket of rows that are rejected for what they are."""
+MAX_SHARDS = 512
+"""Beyond 128 million rows shards grow instead: every bucket is an open file while rows are divided."""
+MAX_RAW = 500
+"""A rejected row is shown with at most this many characters."""
 
-_BUCKET = "bucket"
+_BATCH = 200_000
+_HEAD = 100_000
 _TYPES = dict.fromkeys((c.RATING, c.PRICE, c.QUANTITY, c.PROPENSITY), "float64") | {c.SLOT: "int32"}
 
 
@@ -43,15 +54,13 @@ def _hash(text: str) -> dt.uint64: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """A source that was copied.
+class Opened:
+    """A source that is ready to be read.
 
     Attributes
     ----------
     number : its place among ``[[events]]``, from 0
     view : its rows under the contract's names, in its own types
-    rows : how many rows it has
-    unreadable : how many lines of it are no rows
     """
 
     number: int
@@ -59,23 +68,32 @@ class Taken:
     source: Source
     mapping: SourceMapping
     view: str
-    rows: int
-    unreadable: int
 
 
-def take_sources(
-    con: duckdb.DuckDBPyConnection, config: Config, tables: Mapping[str, object], report: Report
-) -> list[Taken]:
-    """Copy every source of the config."""
-    taken = []
-    for number, entry in enumerate(config.events):
-        report("read", number, len(config.events), entry.path)
-        taken.append(_take(con, config, number, tables))
-    report("read", len(config.events), len(config.events))
-    return taken
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """What came of the first pass.
+
+    Attributes
+    ----------
+    buckets : the rows
+    present : columns of the contract that any source fills
+    n_read : rows read, lines that are no rows included
+    notes : what was decided, in words
+    """
+
+    buckets: Buckets
+    present: set[str]
+    n_read: int
+    notes: list[str]
 
 
-def _take(con: duckdb.DuckDBPyConnection, config: Config, number: int, tables: Mapping[str, object]) -> Taken:
+def open_sources(con: duckdb.DuckDBPyConnection, config: Config, tables: Mapping[str, object]) -> list[Opened]:
+    """Open every source of the config and check its mapping; nothing is read yet but headers and samples."""
+    return [_open(con, config, number, tables) for number in range(len(config.events))]
+
+
+def _open(con: duckdb.DuckDBPyConnection, config: Config, number: int, tables: Mapping[str, object]) -> Opened:
     entry = config.events[number]
     own = [n for n in c.REQUIRED_COLUMNS if n not in entry.columns and n not in entry.constants]
     joined = entry.join.on if entry.join is not None else []
@@ -87,137 +105,83 @@ def _take(con: duckdb.DuckDBPyConnection, config: Config, number: int, tables: M
         join = (other, entry.join.on)
     present = dict.fromkeys([*source.columns, *(join[0].columns if join else ()), *entry.derive])
     mapping = resolve_mapping(entry, list(present), name=source.name)
-    selection = Selection(columns=mapping.columns, derive=entry.derive, where=entry.where, join=join)
-    view = f"raw_{number}"
-    rows = copy_source(con, source, selection, into=view)
-    return Taken(
-        number=number,
-        entry=entry,
-        source=source,
-        mapping=mapping,
-        view=view,
-        rows=rows,
-        unreadable=n_unreadable(con, source),
+    place_is_time = c.TIME not in mapping.present
+    selection = Selection(
+        columns=mapping.columns,
+        derive=entry.derive,
+        where=entry.where,
+        join=join,
+        is_numbered=join is not None or entry.where is not None or place_is_time,
     )
+    view = f"source_{number}"
+    make_view(con, source, selection, name=view)
+    return Opened(number=number, entry=entry, source=source, mapping=mapping, view=view)
 
 
 def partition(
-    con: duckdb.DuckDBPyConnection, taken: list[Taken], config: Config, rules: Rules, folder: Path
-) -> tuple[int, list[str]]:
-    """Write the rows of all sources into ``folder``, divided by bucket; return the number of buckets and notes."""
-    n_buckets = max(1, -(-sum(source.rows for source in taken) // EVENTS_PER_SHARD))
-    present = set().union(*(source.mapping.present for source in taken))
-    position = 0
-    notes: list[str] = []
-    for source in taken:
-        day_first, note = _day_first(con, source)
-        context = RowContext(
-            source=source.number,
-            first_position=position,
-            day_first=day_first,
-            max_text=config.clean.max_query_length,
-        )
-        mapped = map_rows(table_of(con, source.view), source.entry, source.mapping, context)
-        judged = judge_rows(mapped, rules)
-        _write(con, _aligned(judged, present, n_buckets), folder / f"source={source.number}")
-        _check_useful(con, source, folder)
-        position += source.rows
-        notes += [*source.mapping.notes, *note]
-    return n_buckets, notes
+    con: duckdb.DuckDBPyConnection, opened: list[Opened], config: Config, folder: Path, report: Report
+) -> Divided:
+    """Read all sources and divide their rows into buckets under ``folder``.
+
+    Raises
+    ------
+    SourceError
+        A source cannot be read to its end, has no row, or no row that can be an event.
+    """
+    estimate = sum(estimated_rows(con, one.source) for one in opened)
+    n_buckets = min(MAX_SHARDS, max(1, -(-estimate // EVENTS_PER_SHARD)))
+    divider = _Divider(con, config, opened, Buckets(folder, n_buckets))
+    for one in opened:
+        report("read", one.number, len(opened), Path(one.entry.path).name)
+        divider.divide(one)
+    divider.buckets.close()
+    report("read", len(opened), len(opened))
+    notes = [note for one in opened for note in divider.what_was_found(one)]
+    n_read = sum(part.n_rows + part.n_unreadable for part in divider.parts)
+    return Divided(buckets=divider.buckets, present=divider.present, n_read=n_read, notes=notes)
 
 
-def bucket_files(folder: Path, bucket: int) -> list[Path]:
-    """Return the files of a bucket."""
-    return sorted(folder.glob(f"source=*/{_BUCKET}={bucket}/*.parquet"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one source gave."""
+
+    n_rows: int
+    n_rejected: int
+    n_unreadable: int
+    note: str
 
 
-def relation(files: list[Path]) -> str:
-    """Return files of buckets as SQL to stand after FROM."""
-    return f"read_parquet([{', '.join(map(sql_text, files))}], hive_partitioning = false)"
+class _Divider:
+    """Reads one source after the other into the same buckets."""
 
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, config: Config, opened: list[Opened], buckets: Buckets
+    ) -> None:
+        self.buckets = buckets
+        self.parts: list[_Part] = []
+        self.present = set().union(*(one.mapping.present for one in opened))
+        self._con = con
+        self._config = config
+        self._rules = Rules.of(config)
 
-def _aligned(judged: ir.Table, present: set[str], n_buckets: int) -> ir.Table:
-    """Return the columns that any source fills, the same for every source, and the bucket."""
-    names = [n for n in c.MAPPABLE_COLUMNS if n in present and n not in c.REQUIRED_COLUMNS]
-    filled = {name: judged[name] if name in judged.columns else ibis.null(_TYPES.get(name, "string")) for name in names}
-    fixed = {name: judged[name] for name in (c.USER, c.TIME_MS, c.ACTION, c.SOURCE, c.ROW, c.REASON)}
-    bucket = ibis.ifelse(judged[c.REASON].isnull(), (_hash(judged[c.USER]) % n_buckets).cast("int32"), REJECTS)
-    return judged.select(**fixed, **filled, **{_BUCKET: bucket.cast("int32")})
+    def divide(self, one: Opened) -> None:
+        """Read a source."""
+        with readable(one.source.name):
+            day_first, note = _day_first(self._con, one)
+            context = RowContext(
+                source=one.number,
+                first_position=sum(part.n_rows for part in self.parts),
+                day_first=day_first,
+                max_text=self._config.clean.max_query_length,
+            )
+            rows = table_of(self._con, one.view)
+            mapped = map_rows(rows, one.entry, one.mapping, context)
+            told = found_columns(rows, one.mapping, hide_user=self._config.privacy.pseudonymize)
+            judged = judge_rows(mapped.mutate(**told) if False else mapped, self._rules)
+            stream = self._con.sql(sql_of(self._aligned(judged))).to_arrow_reader(_BATCH)
+            n_rows, n_rejected = self.buckets.write(stream)
+        unreadable = n_unreadable(self._con, one.source)
+        if not n_rows and not unreadable:
+            raise no_rows(one.source, one.entry.where)
+        self.parts.append(_Part(n_rows=n_rows, n_rejected=n_rejected, n_unreadable=unreadable, note=note))
 
-
-def _write(con: duckdb.DuckDBPyConnection, rows: ir.Table, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    with enough_space():
-        con.execute(f"COPY ({sql_of(rows)}) TO {sql_text(folder)} (FORMAT parquet, PARTITION_BY ({_BUCKET}))")
-
-
-def _check_useful(con: duckdb.DuckDBPyConnection, source: Taken, folder: Path) -> None:
-    """Raise SourceError where no row of a source can be an event, saying why."""
-    own = folder / f"source={source.number}"
-    if any(path.name != f"{_BUCKET}={REJECTS}" for path in own.iterdir()):
-        return
-    reasons = [f"{n:,} {reason}{_examples(con, source, folder, reason)}" for reason, n in _rejects(con, source, folder)]
-    if source.unreadable:
-        reasons.append(f"{source.unreadable:,} unreadable lines")
-    raise SourceError.of(
-        found=f"None of the {source.rows + source.unreadable:,} rows of {source.source.name} can be an event: "
-        f"{'; '.join(reasons)}",
-        needed="At least one row with a user, a time and a known action is needed",
-        do="Correct the mapping in whybuy.toml ([events.columns], [events.actions], time), or run `whybuy init`",
-    )
-
-
-def _rejects(con: duckdb.DuckDBPyConnection, source: Taken, folder: Path) -> list[tuple[str, int]]:
-    """Return the reasons of a source's rejected rows with their counts, commonest first."""
-    files = sorted(folder.glob(f"source={source.number}/{_BUCKET}={REJECTS}/*.parquet"))
-    if not files:
-        return []
-    query = f"SELECT {c.REASON}, count(*) AS n FROM {relation(files)} GROUP BY ALL ORDER BY n DESC, 1"
-    return [(str(reason), int(n)) for reason, n in con.execute(query).fetchall()]
-
-
-def _examples(con: duckdb.DuckDBPyConnection, source: Taken, folder: Path, reason: str) -> str:
-    """Return the commonest values behind an unknown action or an unreadable time, in words."""
-    column = {NO_ACTION: c.ACTION, NO_TIME: c.TIME}.get(reason)
-    if column is None or column not in source.mapping.columns:
-        return ""
-    files = sorted(folder.glob(f"source={source.number}/{_BUCKET}={REJECTS}/*.parquet"))
-    rows = con.execute(
-        f"SELECT CAST(v.{column} AS VARCHAR) AS value, count(*) AS n FROM {source.view} AS v "
-        f"JOIN {relation(files)} AS r USING ({c.ROW}) WHERE r.{c.REASON} = ? "
-        "GROUP BY ALL ORDER BY n DESC, value LIMIT 3",
-        [reason],
-    ).fetchall()
-    shown = [f"{'nothing' if value is None else repr(value[:40])} {n:,} times" for value, n in rows]
-    return f" ({', '.join(shown)})" if shown else ""
-
-
-def unknown_notes(con: duckdb.DuckDBPyConnection, source: Taken, folder: Path) -> list[str]:
-    """Return in words which actions and times of a source could not be read."""
-    told = [r for r, _ in _rejects(con, source, folder) if r in (NO_ACTION, NO_TIME)]
-    return [f"{source.source.name}: {reason}{_examples(con, source, folder, reason)}" for reason in told]
-
-
-def _day_first(con: duckdb.DuckDBPyConnection, source: Taken) -> tuple[bool, list[str]]:
-    """Return whether dates such as 1/2/2010 start with the day, decided by all of the source's dates together."""
-    column = c.TIME
-    if column not in source.mapping.columns or source.entry.time not in ("auto", "text"):
-        return False, []
-    if not table_of(con, source.view)[column].type().is_string():
-        return False, []
-    found = first_row(
-        con,
-        f"SELECT max(CAST(regexp_extract({column}, '(\\d+)[/-](\\d+)', 1) AS INTEGER)), "
-        f"max(CAST(regexp_extract({column}, '(\\d+)[/-](\\d+)', 2) AS INTEGER)) FROM {source.view} "
-        f"WHERE NOT starts_with({column}[3:], '-') AND NOT starts_with({column}[5:], '-') "
-        f"AND regexp_matches({column}, '{SLASHED}')",
-    )
-    first, second = found or (None, None)
-    if first is None:
-        return False, []
-    name = source.source.name
-    if first > 12:
-        return True, [f"{name}: dates such as 31/12/2010 are read day first"]
-    if second > 12:
-        return False, [f"{name}: dates such as 12/31/2010 are read month first"]
-    return False, [f"{name}: dates such as 1/2/2010 could be read day or month first; they are read month first"]

@@ -15,49 +15,59 @@ import ibis.expr.types as ir
 from whybuy import columns as c
 
 _LATER = ("return", "review", "rating")
-_ANCHOR, _BASKET, _IS_NEW, _NUMBER = "__anchor", "__basket", "__is_new", "__number"
 
 
-def number_moments(events: ir.Table, *, kept: str) -> ir.Table:
-    """Return ``events`` with :data:`whybuy.columns.MOMENT`, int32, null where the column ``kept`` is false."""
-    events = events.mutate(**{_ANCHOR: events[c.TIME_MS]})
-    if c.ORDER in events.columns:
-        kind = ibis.ifelse(events[c.ACTION].isin(_LATER), events[c.ACTION], "basket")
-        events = events.mutate(**{_BASKET: kind})
-        for _ in range(2):
-            # Lines without an order are baskets of one time here, which changes nothing.
-            time = ibis.ifelse(events[c.ORDER].isnull(), events[c.TIME_MS], ibis.null("int64"))
-            events = _earliest(events.mutate(**{_NUMBER: time}), [c.USER, kept, c.ORDER, _BASKET, _NUMBER])
-            events = _earliest(events, [c.USER, kept, c.TIME_MS])
-        events = events.drop(_BASKET, _NUMBER)
-    rank = ibis.dense_rank().over(group_by=[c.USER, kept], order_by=_ANCHOR)
-    events = events.mutate(**{c.MOMENT: rank}).drop(_ANCHOR)
-    moment = ibis.ifelse(events[kept], events[c.MOMENT].cast("int32"), ibis.null("int32"))
-    return events.mutate(**{c.MOMENT: moment})
-
-
-def _earliest(events: ir.Table, group: list[str]) -> ir.Table:
-    return events.mutate(**{_ANCHOR: events[_ANCHOR].min().over(group_by=group)})
-
-
-def number_sessions(events: ir.Table, *, kept: str, gap_ms: int | None) -> ir.Table:
-    """Return ``events`` with :data:`whybuy.columns.SESSION` filled where the log has none.
+def number_moments(events: ir.Table, *, kept: str, gap_ms: int | None) -> ir.Table:
+    """Return ``events`` with their moment (int32, null where the column ``kept`` is false) and their session.
 
     Parameters
     ----------
-    gap_ms : a longer pause starts a new session; None where the log has no times: a user is then one session
+    kept : boolean column: which rows are events of the log
+    gap_ms : a pause longer than this starts a session; None where every event has one, or the log has no times
     """
-    if gap_ms is None:
-        made = ibis.literal("s1")
-    else:
-        before = events[c.TIME_MS].lag().over(group_by=[c.USER, kept], order_by=c.TIME_MS)
-        events = events.mutate(**{_NUMBER: before})
-        is_new = events[_NUMBER].isnull() | (events[c.TIME_MS] - events[_NUMBER] > gap_ms)
-        events = events.mutate(**{_IS_NEW: is_new.cast("int64")})
-        # Without an explicit frame, events of one time are counted together: their order among each other is open.
-        number = events[_IS_NEW].sum().over(group_by=[c.USER, kept], order_by=c.TIME_MS, range=(None, 0))
-        events = events.mutate(**{_NUMBER: number})
-        made = ibis.literal("s") + events[_NUMBER].cast("string")
+    anchor = c.TIME_MS
+    if c.ORDER in events.columns:
+        events, anchor = _anchor_baskets(events, kept), "anchor"
+    # One pass over the users' events where both windows have the same order.
+    windows = {c.MOMENT: ibis.dense_rank().over(group_by=[c.USER, kept], order_by=anchor)}
+    if gap_ms is not None:
+        windows["before"] = events[c.TIME_MS].lag().over(group_by=[c.USER, kept], order_by=c.TIME_MS)
+    ranked = events.mutate(**windows)
+    moment = ibis.ifelse(ranked[kept], ranked[c.MOMENT].cast("int32"), ibis.null("int32"))
+    numbered = ranked.mutate(**{c.MOMENT: moment})
+    if anchor != c.TIME_MS:
+        numbered = numbered.drop(anchor)
+    return _number_sessions(numbered, kept, gap_ms)
+
+
+def _number_sessions(events: ir.Table, kept: str, gap_ms: int | None) -> ir.Table:
+    """Return ``events`` with a session where the log names none; without times or gaps a user is one session."""
+    made: ir.StringValue = ibis.literal("s1")
+    if gap_ms is not None:
+        is_new = events.before.isnull() | (events[c.TIME_MS] - events.before > gap_ms)
+        started = events.mutate(is_new=is_new.cast("int64"))
+        # The frame counts events of one time together: their order among each other is open.
+        number = started.is_new.sum().over(group_by=[c.USER, kept], order_by=c.TIME_MS, range=(None, 0))
+        events = started.mutate(number=number)
+        made = ibis.literal("s") + events.number.cast("string")
     logged = events[c.SESSION] if c.SESSION in events.columns else ibis.null("string")
-    events = events.mutate(**{c.SESSION: ibis.coalesce(logged, made)})
-    return events if gap_ms is None else events.drop(_NUMBER, _IS_NEW)
+    named = events.mutate(**{c.SESSION: ibis.coalesce(logged, made)})
+    return named if gap_ms is None else named.drop("before", "is_new", "number")
+
+
+def _anchor_baskets(events: ir.Table, kept: str) -> ir.Table:
+    """Return ``events`` with ``anchor``, the time of their moment; few baskets have several times: little is done."""
+    valid = events.filter(events[kept] & events[c.ORDER].notnull())
+    kind = ibis.ifelse(valid[c.ACTION].isin(_LATER), valid[c.ACTION], "basket")
+    lines = valid.select(of_user=valid[c.USER], of_order=valid[c.ORDER], kind=kind, ms=valid[c.TIME_MS]).distinct()
+    basket = ["of_user", "of_order", "kind"]
+    spans = lines.group_by(basket).agg(first=lines.ms.min(), last=lines.ms.max())
+    spread = spans.filter(spans["first"] < spans["last"])
+    lines = lines.inner_join(spread.select(*basket, "first"), basket)
+    times = lines.group_by("of_user", "ms").agg(earliest=lines["first"].min())
+    lines = lines.inner_join(times, ["of_user", "ms"])
+    again = lines.group_by(basket).agg(again=lines.earliest.min())
+    lines = lines.inner_join(again, basket)
+    times = lines.group_by("of_user", "ms").agg(earliest=lines.again.min())
+    joined = events.left_join(times, (events[c.USER] == times.of_user) & (events[c.TIME_MS] == times.ms))
+    return joined.mutate(anchor=ibis.coalesce(joined.earliest, joined[c.TIME_MS])).drop("of_user", "ms", "earliest")

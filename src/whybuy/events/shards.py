@@ -10,13 +10,16 @@ The identity ``rows read = rows kept + duplicates merged + rows rejected`` is ch
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
+import ibis
 
 from whybuy import columns as c
 from whybuy.config import Config
@@ -24,11 +27,11 @@ from whybuy.errors import SourceError
 from whybuy.events import log as names
 from whybuy.events.catalog import make_tallies, rename_users, tally_shard, write_items, write_users
 from whybuy.events.clean import DUPLICATE, KEPT, Rules, judge_users
-from whybuy.events.duck import first_row, sql_of, table_of, whole_numbers
+from whybuy.events.duck import first_row, sql_of, whole_numbers
 from whybuy.events.locate import sql_text
 from whybuy.events.log import EventLog
 from whybuy.events.map import register_functions
-from whybuy.events.partition import REJECTS, Taken, bucket_files, partition, relation, take_sources, unknown_notes
+from whybuy.events.partition import Buckets, Taken, partition, take_sources
 from whybuy.events.quality import Quality
 from whybuy.events.read import enough_space
 from whybuy.events.rejected import drop_rows, make_dropped, write_rejected
@@ -40,6 +43,7 @@ MEMORY_LIMIT = "1200MB"
 """What DuckDB may use: with Python and its libraries the whole stays under 2 GiB."""
 
 _STAGE = ".reading"
+_MAX_THREADS = 4
 _TYPES = {
     c.TIME_MS: "BIGINT", c.MOMENT: "INTEGER", c.RATING: "DOUBLE", c.PRICE: "DOUBLE", c.QUANTITY: "DOUBLE",
     c.PROPENSITY: "DOUBLE", c.SLOT: "INTEGER", c.SOURCE: "SMALLINT", c.ROW: "BIGINT",
@@ -85,7 +89,7 @@ def _connection(stage: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnectio
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(stage / "spilled"),
     }
-    with duckdb.connect(stage / "stage.duckdb", config=settings) as con:
+    with duckdb.connect(config=settings) as con:
         con.execute(f"SET TimeZone = {sql_text(timezone)}")
         register_functions(con)
         yield con
@@ -106,15 +110,13 @@ class _Ingest:
     def run(self) -> Quality:
         taken = take_sources(self.con, self.config, self.tables, self.report)
         rules = Rules.of(self.config)
-        buckets = self.folder / _STAGE / "buckets"
-        n_buckets, self.notes = partition(self.con, taken, self.config, rules, buckets)
-        for source in taken:
-            self.notes += unknown_notes(self.con, source, buckets)
+        buckets, self.notes = partition(self.con, taken, self.config, rules, self.folder / _STAGE / "buckets")
         for make in (make_dropped, make_tallies, make_fact_tables):
             make(self.con)
-        shards = self.write_shards(rules, buckets, n_buckets, set().union(*(s.mapping.present for s in taken)))
-        if rejects := bucket_files(buckets, REJECTS):
-            drop_rows(self.con, relation(rejects))
+        shards = self.write_shards(rules, buckets, set().union(*(s.mapping.present for s in taken)))
+        if (rejects := buckets.rejects()) is not None:
+            self.con.register("rejects", rejects)
+            drop_rows(self.con, "rejects")
         rejected = write_rejected(self.con, taken, self.key, self.folder / names.REJECTED)
         facts = facts_of(self.con)
         _check_identity(taken, facts, rejected)
@@ -123,45 +125,23 @@ class _Ingest:
         self.notes += notes
         return self.quality(shards, rejected, facts, attributes)
 
-    def write_shards(self, rules: Rules, buckets: Path, n_buckets: int, present: set[str]) -> list[Path]:
-        """Clean bucket after bucket and write what is left of each as a shard."""
-        (self.folder / names.SHARDS).mkdir()
-        query = ""
-        written: list[Path] = []
-        for bucket in range(n_buckets):
-            self.report("clean", bucket, n_buckets)
-            if not (files := bucket_files(buckets, bucket)):
-                continue
-            self.con.execute(f"CREATE OR REPLACE VIEW bucket AS SELECT * FROM {relation(files)}")
-            query = query or sql_of(judge_users(table_of(self.con, "bucket"), rules))
-            self.con.execute(f"CREATE OR REPLACE TEMP TABLE cleaned AS {query}")
-            path = self.folder / names.SHARDS / f"shard-{len(written):05d}.parquet"
-            written += [path] * self.write_shard(path, present)
-            for file in files:
-                file.unlink()
-        self.report("clean", n_buckets, n_buckets)
-        return written
-
-    def write_shard(self, path: Path, present: set[str]) -> bool:
-        """Write the events of the cleaned bucket and add them to the sums; return whether there were any."""
-        con = self.con
-        drop_rows(con, "cleaned")
-        if self.key is not None:
-            rename_users(con, "cleaned", self.key)
-        con.execute(f"CREATE OR REPLACE TEMP VIEW kept AS SELECT * FROM cleaned WHERE {KEPT}")
-        con.execute(
-            f"INSERT INTO row_counts SELECT count(*) FILTER ({KEPT}), count(*) FILTER ({DUPLICATE}) FROM cleaned"
-        )
-        if first_row(con, "SELECT 1 FROM kept LIMIT 1") is None:
-            return False
-        tally_facts(con, events="kept", bucket="bucket", present=present)
-        tally_shard(con, "kept", present)
-        columns = ", ".join(_shard_column(name, present | {c.SESSION}) for name in c.SHARD_COLUMNS)
-        order = f"{c.USER}, {c.TIME_MS}, {c.SOURCE}, {c.ROW}"
-        con.execute(
-            f"COPY (SELECT {columns} FROM kept ORDER BY {order}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        return True
+    def write_shards(self, rules: Rules, buckets: Buckets, present: set[str]) -> list[Path]:
+        """Clean every bucket and write what is left of it as a shard; several at once, as one keeps one core busy."""
+        folder = self.folder / names.SHARDS
+        folder.mkdir()
+        cleaner = _Cleaner(rules, buckets, present, self.key, folder)
+        done = 0
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+            work = [pool.submit(cleaner.clean, self.con.cursor(), number) for number in range(buckets.n_buckets)]
+            try:
+                for _ in as_completed(work):
+                    done += 1
+                    self.report("clean", done, len(work))
+                found = [path for future in work if (path := future.result()) is not None]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return [path.rename(folder / f"shard-{number:05d}.parquet") for number, path in enumerate(found)]
 
     def quality(self, shards: list[Path], rejected: dict[str, int], facts: LogFacts, attributes: list[str]) -> Quality:
         """Return the facts of the log."""
@@ -198,6 +178,53 @@ class _Ingest:
             columns_present=facts.columns_present,
             notes=self.notes,
         )
+
+
+class _Cleaner:
+    """Turns buckets into shards; each bucket on a connection of its own to the one database."""
+
+    def __init__(self, rules: Rules, buckets: Buckets, present: set[str], key: bytes | None, folder: Path) -> None:
+        self._buckets = buckets
+        self._present = present
+        self._key = key
+        self._folder = folder
+        schema = buckets.schema()
+        # Gaps are looked for only where a session is missing: the same answer for less work.
+        self._queries = {
+            needs_gaps: sql_of(judge_users(ibis.table(schema, name="bucket"), replace(rules, gap_ms=gap_ms)))
+            for needs_gaps, gap_ms in ((True, rules.gap_ms), (False, None))
+        }
+
+    def clean(self, con: duckdb.DuckDBPyConnection, number: int) -> Path | None:
+        """Clean a bucket, add it to the sums and write its events; return where, or None where there are none."""
+        rows = self._buckets.read(number)
+        if rows is None:
+            return None
+        con.register("bucket", rows)
+        needs_gaps = c.SESSION not in self._present or rows[c.SESSION].null_count > 0
+        con.execute(f"CREATE TEMP TABLE cleaned AS {self._queries[needs_gaps]}")
+        drop_rows(con, "cleaned")
+        if self._key is not None:
+            rename_users(con, "cleaned", self._key)
+        con.execute(f"CREATE TEMP VIEW kept AS SELECT * FROM cleaned WHERE {KEPT}")
+        con.execute(
+            f"INSERT INTO row_counts SELECT count(*) FILTER ({KEPT}), count(*) FILTER ({DUPLICATE}) FROM cleaned"
+        )
+        path = self._write(con, number) if first_row(con, "SELECT 1 FROM kept LIMIT 1") is not None else None
+        con.close()
+        self._buckets.remove(number)
+        return path
+
+    def _write(self, con: duckdb.DuckDBPyConnection, number: int) -> Path:
+        tally_facts(con, events="kept", bucket="bucket", present=self._present)
+        tally_shard(con, "kept", self._present)
+        path = self._folder / f".bucket-{number:05d}.parquet"
+        columns = ", ".join(_shard_column(name, self._present | {c.SESSION}) for name in c.SHARD_COLUMNS)
+        order = f"{c.USER}, {c.TIME_MS}, {c.SOURCE}, {c.ROW}"
+        con.execute(
+            f"COPY (SELECT {columns} FROM kept ORDER BY {order}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        return path
 
 
 def _shard_column(name: str, present: set[str]) -> str:
