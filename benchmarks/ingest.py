@@ -3,11 +3,11 @@
     .venv/bin/python benchmarks/ingest.py --json
 
 The peer is ``COPY (SELECT * FROM file ORDER BY user_id, ts) TO out (FORMAT parquet)`` with DuckDB's own settings: it
-reads, sorts and writes, and cleans nothing. Ours maps, judges, merges duplicates, marks bots, numbers moments and writes
-shards with the tables of items and users. Each runs in a process of its own, whose peak memory is told. The log is
-drawn, not real: 50,000 users of uneven activity, 20,000 items, six actions, in the order of time, with some duplicates
-and broken rows. The line of JSON is about the format with the worse ratio. ``agree`` is the number of rows that the two
-disagree about.
+reads, sorts and writes, and cleans nothing. Ours maps, judges, merges duplicates, marks bots, numbers moments and
+writes shards with the tables of items and users. Each runs in a process of its own, whose peak memory is told. The log
+is drawn, not real: 50,000 users of uneven activity, 20,000 items, six actions, in the order of time and with
+some unknown actions. The line of JSON is about the format with the worse ratio. ``agree`` is the number of
+rows that the two disagree about.
 """
 
 import argparse
@@ -28,21 +28,24 @@ def draw(folder: Path, n_events: int) -> None:
     """Write the log in both formats."""
     import duckdb
 
-    step_us = 30 * 86_400_000_000 // n_events
+    step_ms = 30 * 86_400_000 // n_events
+    actions = [*["view"] * 5, "search", "favorite", "cart", "remove", "purchase"]
     with duckdb.connect() as con:
         con.execute("SELECT setseed(0.5)").fetchall()
         con.execute(
-            f"CREATE TABLE drawn AS SELECT 'u' || lpad(CAST(CAST(random() * random() * {N_USERS} AS INTEGER) AS VARCHAR), 6, "
-            f"'0') AS user_id, TIMESTAMP '2025-01-01' + to_microseconds(i * {step_us} // 1000 * 1000) AS ts, "
-            "['view', 'view', 'view', 'view', 'view', 'search', 'favorite', 'cart', 'remove', 'purchase']"
-            "[1 + CAST(floor(random() * 10) AS INTEGER)] AS action, "
-            f"CAST(floor(random() * random() * {N_ITEMS}) AS INTEGER) AS item FROM range({n_events}) AS r(i)"
+            f"""CREATE TABLE drawn AS SELECT
+                'u' || lpad(CAST(CAST(random() * random() * {N_USERS} AS INTEGER) AS VARCHAR), 6, '0') AS user_id,
+                TIMESTAMP '2025-01-01' + to_milliseconds(i * {step_ms}) AS ts,
+                {actions}[1 + CAST(floor(random() * 10) AS INTEGER)] AS action,
+                CAST(floor(random() * random() * {N_ITEMS}) AS INTEGER) AS item
+            FROM range({n_events}) AS r(i)"""
         )
         con.execute(
-            "CREATE TABLE log AS SELECT user_id, ts, CASE WHEN item % 1000 = 7 THEN 'unheard-of' ELSE action END AS action, "
-            "'i' || item AS item_id, 'cat' || (hash(item) % 200) AS category, "
-            "round(5 + (hash(item) % 10000) / 37.0, 2) AS price, user_id || '-' || (epoch_ms(ts) // 3600000) AS session_id "
-            "FROM drawn"
+            """CREATE TABLE log AS SELECT user_id, ts,
+                CASE WHEN item % 1000 = 7 THEN 'unheard-of' ELSE action END AS action, 'i' || item AS item_id,
+                'cat' || (hash(item) % 200) AS category, round(5 + (hash(item) % 10000) / 37.0, 2) AS price,
+                user_id || '-' || (epoch_ms(ts) // 3600000) AS session_id
+            FROM drawn"""
         )
         for form in FORMATS:
             con.execute(f"COPY log TO '{folder / f'log.{form}'}'")

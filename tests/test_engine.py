@@ -22,7 +22,7 @@ def test_processes_give_the_same_bits():
 
 
 def test_no_shards_are_refused():
-    with pytest.raises(SourceError, match=r"no shards.*at least one event.*whybuy check"):
+    with pytest.raises(SourceError, match=r"no shards.*At least one event.*whybuy check"):
         LocalEngine().map_sum([], weight)
 
 

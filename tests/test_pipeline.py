@@ -191,6 +191,14 @@ def test_the_files_of_every_kind_of_source_are_watched(shop):
     }
 
 
+def test_a_workspace_inside_the_folder_of_the_log_is_no_source(shop, built):
+    config = config_from_dict({"events": [{"path": "."}]}, base=shop)
+    run = Pipeline(config, Workspace(shop / "w"))
+    run.run("events")
+    assert rebuilt(built, run, "events") == []
+    assert [Path(path).name for path, _, _ in source_files(config)] == ["log.csv"]
+
+
 def test_spark_is_refused_before_anything_runs(shop):
     with pytest.raises(ConfigError, match='engine = "spark"'):
         pipeline(shop, engine="spark")

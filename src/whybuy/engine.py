@@ -52,7 +52,7 @@ class LocalEngine:
         if not shards:
             raise SourceError.of(
                 found="The log has no shards",
-                needed="at least one event is needed",
+                needed="At least one event is needed",
                 do="Run `whybuy check` to see which rows were set aside",
             )
         if self.processes == 1 or len(shards) == 1:
@@ -77,7 +77,7 @@ def engine_of(config: Config) -> LocalEngine:
     if config.engine == "spark":
         raise ConfigError.of(
             found='whybuy.toml says engine = "spark"',
-            needed='this version of whybuy runs on engine = "local" only; Spark comes in a later one',
+            needed='This version of whybuy runs on engine = "local" only; Spark comes in a later one',
             do='Set engine = "local"',
         )
     return LocalEngine()

@@ -115,10 +115,13 @@ class Workspace:
 
     def write_file(self, name: str, content: bytes) -> Path:
         """Write a file beside the stages, whole or not at all, and return its path."""
+        temporary = self.root / f"{_BUILDING}{name}"
         with self.lock(), self._writing(name):
-            temporary = self.root / f"{_BUILDING}{name}"
-            temporary.write_bytes(content)
-            os.replace(temporary, self.root / name)
+            try:
+                temporary.write_bytes(content)
+                os.replace(temporary, self.root / name)
+            finally:
+                temporary.unlink(missing_ok=True)
         return self.root / name
 
     def _card(self, name: str) -> dict[str, Any] | None:
@@ -158,12 +161,12 @@ class Workspace:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise WorkspaceError.of(
                     found=f"The workspace {self.root} cannot be locked ({error.strerror})",
-                    needed="a file system with locks is needed",
+                    needed="A file system with locks is needed",
                     do="Name a folder on a local disk with --workspace",
                 ) from error
             raise WorkspaceError.of(
                 found=f"Another run (process {holder or 'unknown'}) is using the workspace {self.root}",
-                needed="a workspace takes one run at a time",
+                needed="A workspace takes one run at a time",
                 do=f"Wait for process {holder or 'unknown'} to end, or name another folder with --workspace",
             ) from error
         with self._writing("the lock"):
@@ -194,7 +197,7 @@ class Workspace:
         if error.errno in _REFUSED and self._is_mine(error.filename):
             raise WorkspaceError.of(
                 found=f"{error.filename or self.root} cannot be written ({error.strerror}) for {what}",
-                needed=f"the workspace {self.root} must be a folder that this user can write",
+                needed=f"The workspace {self.root} must be a folder that this user can write",
                 do="Change its permissions, or name another folder with --workspace",
             ) from error
         raise error
@@ -211,7 +214,7 @@ class Workspace:
         free = shutil.disk_usage(existing).free / 1e6
         return WorkspaceError.of(
             found=f"The disk of {self.root} is full ({free:,.0f} MB free) while making {what}",
-            needed="about three times the size of the log is needed",
+            needed="About three times the size of the log is needed",
             do="Free space and run again (finished stages are kept), or name another disk with --workspace",
         )
 

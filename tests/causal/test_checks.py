@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from whybuy.causal.checks import (
+    Balance,
     GroupStrength,
     LoggedStrength,
     PairData,
-    balance,
     e_value,
     overlap,
     placebo,
@@ -49,11 +49,12 @@ def test_few_users_get_the_jackknife():
 
 def test_balance_sees_the_confounder_before_and_not_after():
     x, data = world()
-    found = balance(data, x[:, None].astype(np.float32))
+    check, every = Balance(x[:, None].astype(np.float32)), np.ones(len(x), bool)
+    found = check(data, every)
     assert found["max_smd_before"] > 0.5
     assert found["max_smd_after"] < 0.05
     wrong = PairData(data.T, data.Y, np.full(len(x), data.T.mean()), data.m, data.user)
-    assert balance(wrong, x[:, None].astype(np.float32))["max_smd_after"] > 0.5
+    assert check(wrong, every)["max_smd_after"] > 0.5
 
 
 def test_overlap_counts_the_scarcer_arm():

@@ -8,7 +8,7 @@ from scipy.special import logit
 from whybuy.behavior.folds import folds_of_users
 from whybuy.causal.learners import PROPENSITY, CrossFitter
 
-SMALL = replace(PROPENSITY, rounds=15, min_rows_in_leaf=20, share_of_columns=1.0)
+SMALL = replace(PROPENSITY, rounds=30, min_rows_in_leaf=20, share_of_columns=1.0, l2=1.0)
 
 
 def test_predictions_of_a_fold_do_not_depend_on_its_labels():

@@ -72,7 +72,7 @@ def test_many_users_go_to_a_file_with_the_config_s_k(call, shop, stages, asked):
 def test_whom_to_recommend_to_is_said_once(call, shop, stages, words):
     answer = call("recommend", *words)
     assert answer.code == 2
-    assert "exactly one of them is needed" in answer.err
+    assert "Exactly one of them is needed" in answer.err
 
 
 def test_an_output_that_cannot_be_written_is_exit_2(call, shop, stages, asked):
@@ -123,4 +123,4 @@ def test_another_horizon_or_outcome_is_answered_now(call, shop, stages, monkeypa
 def test_options_of_one_campaign_without_its_name_are_exit_2(call, shop, stages):
     answer = call("campaign", "--horizon", "14d")
     assert answer.code == 2
-    assert "the id of one campaign" in answer.err
+    assert "The id of one campaign" in answer.err

@@ -15,7 +15,7 @@ from whybuy.campaign.nuisance import Float64, Nuisances, People, crossfit, fit_n
 from whybuy.campaign.randomized import grounds_of, naive_of, placebo_check
 from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
-from whybuy.causal.checks import LoggedStrength, PairData, balance, overlap, sensitivity, strongest_group
+from whybuy.causal.checks import Balance, LoggedStrength, PairData, overlap, sensitivity, strongest_group
 from whybuy.causal.effects import Estimate
 from whybuy.causal.verdict import MIN_OUTCOME_USERS
 from whybuy.config import duration_text
@@ -100,7 +100,7 @@ def _checks(data: PairData, history: History, effect: Estimate) -> dict[str, dic
     found: dict[str, dict[str, Any]] = {}
     over = overlap(data)
     found["overlap"] = {**over, "passed": bool(over["ess"] >= MIN_ESS)}
-    after = balance(data, history.X)
+    after = Balance(history.X)(data)
     limit = smd_limit(over["ess"], history.X.shape[1])
     found["balance"] = {**after, "limit": limit, "passed": bool(after["max_smd_after"] <= limit)}
     found["nuisance"] = _nuisance_losses(data)

@@ -16,16 +16,17 @@ from sklearn.preprocessing import StandardScaler
 
 from whybuy.behavior.folds import folds_of_users
 from whybuy.campaign.history import Bools, Floats
-from whybuy.causal.learners import BoostingPlan
 
 Float64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+_Parameters = dict[str, object]
 
 N_FOLDS = 5
 _PENALTIES = (0.003, 0.03, 0.3)
 _MIN_CASES = 10
 _CHOICE_SHARE = 0.2
 _ONE_THREAD_ROWS = 20_000
+_MAX_ROUNDS = 60
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,11 @@ def _fit_one(people: People, y: Bools, train: Ints, *, seed: int, boost: bool) -
     tried = [_Learner(people.X[fits], y[fits], penalty) for penalty in _PENALTIES]
     losses = [_log_loss(y[judges], learner.logit(people.X[judges])) for learner in tried]
     best = int(np.argmin(losses))
-    rounds = _rounds(people, y, fits, judges, tried[best], _plan(len(fits), seed)) if boost else 0
+    rounds = _rounds(people, y, fits, judges, tried[best], _parameters(len(fits), seed)) if boost else 0
     learner = _Learner(people.X[train], y[train], _PENALTIES[best])
     if rounds:
-        plan = _plan(len(train), seed)
-        learner.trees = lgb.train(plan.parameters(), _data(people, y, train, learner, plan), num_boost_round=rounds)
+        parameters = _parameters(len(train), seed)
+        learner.trees = lgb.train(parameters, _data(people, y, train, learner, parameters), num_boost_round=rounds)
     return learner
 
 
@@ -140,14 +141,14 @@ class _Rate:
         return np.full(len(X), self.rate)
 
 
-def _rounds(people: People, y: Bools, fits: Ints, judges: Ints, start: _Learner, plan: BoostingPlan) -> int:
+def _rounds(people: People, y: Bools, fits: Ints, judges: Ints, start: _Learner, parameters: _Parameters) -> int:
     """Return how many trees predict the held-out users best; 0 where none helps."""
-    held_out = _data(people, y, judges, start, plan)
+    held_out = _data(people, y, judges, start, parameters)
     losses: dict[str, dict[str, list[float]]] = {}
     lgb.train(
-        {**plan.parameters(), "metric": "binary_logloss"},
-        _data(people, y, fits, start, plan),
-        num_boost_round=plan.rounds,
+        {**parameters, "metric": "binary_logloss"},
+        _data(people, y, fits, start, parameters),
+        num_boost_round=_MAX_ROUNDS,
         valid_sets=[held_out],
         valid_names=["held out"],
         callbacks=[lgb.record_evaluation(losses)],
@@ -156,16 +157,29 @@ def _rounds(people: People, y: Bools, fits: Ints, judges: Ints, start: _Learner,
     return int(np.argmin(curve))
 
 
-def _plan(n_rows: int, seed: int) -> BoostingPlan:
-    # On few rows a second thread costs more in waiting than it brings.
-    threads = 1 if n_rows < _ONE_THREAD_ROWS else 2
-    leaf = int(np.clip(n_rows // 40, 15, 100))
-    return BoostingPlan(rounds=60, leaves=7, min_rows_in_leaf=leaf, threads=threads, seed=seed)
+def _parameters(n_rows: int, seed: int) -> _Parameters:
+    """Return LightGBM's parameters; deterministic, so that a rerun gives the same numbers."""
+    return {
+        "objective": "binary",
+        # On few rows a second thread costs more in waiting than it brings.
+        "num_threads": 1 if n_rows < _ONE_THREAD_ROWS else 2,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        "max_bin": 63,
+        "boost_from_average": False,
+        "learning_rate": 0.08,
+        "num_leaves": 7,
+        "min_data_in_leaf": int(np.clip(n_rows // 40, 15, 100)),
+        "feature_fraction": 0.4,
+        "lambda_l2": 10.0,
+    }
 
 
-def _data(people: People, y: Bools, rows: Ints, start: _Learner, plan: BoostingPlan) -> lgb.Dataset:
+def _data(people: People, y: Bools, rows: Ints, start: _Learner, parameters: _Parameters) -> lgb.Dataset:
     X = people.X[rows]
-    return lgb.Dataset(X, label=y[rows].astype(float), init_score=start.logit(X), params=plan.parameters())
+    return lgb.Dataset(X, label=y[rows].astype(float), init_score=start.logit(X), params=parameters)
 
 
 def _cases(y: Bools) -> int:

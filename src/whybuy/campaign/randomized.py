@@ -11,7 +11,7 @@ from whybuy.campaign.estimate import difference, regression_adjusted
 from whybuy.campaign.history import Bools, Floats, History, Window, history_of
 from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
-from whybuy.causal.checks import PairData, balance
+from whybuy.causal.checks import Balance, PairData
 from whybuy.causal.effects import Estimate, Naive
 from whybuy.config import duration_text
 from whybuy.events.log import EventLog
@@ -99,7 +99,7 @@ def _balance(treated: Bools, history: History) -> dict[str, float | bool | None]
     T, Y = treated.astype(float), history.outcome.astype(float)
     data = PairData(T, Y, share, share, np.arange(len(T)))
     p = _omnibus_p(treated, history.X)
-    return {**balance(data, history.X), "p_value": p, "passed": None if p is None else bool(p >= MIN_RATIO_P)}
+    return {**Balance(history.X)(data), "p_value": p, "passed": None if p is None else bool(p >= MIN_RATIO_P)}
 
 
 def _omnibus_p(treated: Bools, X: Floats) -> float | None:

@@ -62,37 +62,45 @@ def overlap(data: PairData) -> dict[str, float]:
     }
 
 
-def balance(data: PairData, X: npt.NDArray[np.float32]) -> dict[str, float]:
-    """Return the largest standardized mean difference of logged covariates, raw and under overlap weights.
+class Balance:
+    """Standardized mean differences of logged covariates, for any pair of one trial table.
 
-    Source: Li, Morgan and Zaslavsky (JASA, 2018), section 3: overlap weights are 1 - e for treated, e for controls.
+    Parameters
+    ----------
+    X : (n, d) logged covariates of all trials
     """
-    arms = [data.T, 1 - data.T]
-    overlap_weights = [data.T * (1 - data.e), (1 - data.T) * data.e]
-    raw, sd = _differences(arms, X)
-    weighted, _ = _differences(overlap_weights, X)
-    usable = sd > 1e-6
-    scale = np.where(usable, sd, 1.0)
-    before, after = np.abs(raw / scale)[usable], np.abs(weighted / scale)[usable]
-    return {
-        "max_smd_before": float(before.max(initial=0.0)),
-        "max_smd_after": float(after.max(initial=0.0)),
-    }
 
+    def __init__(self, X: npt.NDArray[np.float32]) -> None:
+        self.X = X
+        mean = X.mean(axis=0, dtype=np.float64)
+        squares = np.einsum("nd,nd->d", X, X, dtype=np.float64) / max(len(X), 1)
+        sd = np.sqrt(np.maximum(squares - mean**2, 0))
+        self.usable = sd > 1e-4
+        self.sd = np.where(self.usable, sd, 1.0)
 
-def _differences(weights: list[Float64], X: npt.NDArray[np.float32]) -> tuple[Float64, Float64]:
-    stacked = np.stack([w / max(w.sum(), 1e-12) for w in weights]).astype(np.float32)
-    means = stacked @ X
-    squares = stacked @ (X * X)
-    variance = np.maximum(squares - means**2, 0).mean(axis=0)
-    return (means[0] - means[1]).astype(float), np.sqrt(variance).astype(float)
+    def __call__(self, data: PairData, keep: npt.NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Return the largest difference in standard deviations, raw and under overlap weights.
+
+        ``keep`` marks the rows of X that ``data`` is of; all where None.
+
+        Source: Li, Morgan and Zaslavsky (JASA, 2018), section 3: overlap weights are 1 - e for treated, e for controls.
+        """
+        arms = [data.T, 1 - data.T, data.T * (1 - data.e), (1 - data.T) * data.e]
+        weights = np.zeros((4, len(self.X)), np.float32)
+        weights[:, slice(None) if keep is None else keep] = np.stack([w / w.sum() for w in arms])
+        means = (weights @ self.X).astype(float)
+        before, after = np.abs(means[0] - means[1]) / self.sd, np.abs(means[2] - means[3]) / self.sd
+        return {
+            "max_smd_before": float(before[self.usable].max(initial=0.0)),
+            "max_smd_after": float(after[self.usable].max(initial=0.0)),
+        }
 
 
 def placebo(data: PairData, std_error: float, rng: np.random.Generator) -> dict[str, float | bool]:
     """Return the mean effect of fake treatments drawn from Bernoulli(e), with its 95% interval."""
     total, spread = np.zeros(N_PLACEBOS), np.zeros(N_PLACEBOS)
     for draw in range(N_PLACEBOS):
-        fake = (rng.random(len(data.e)) < data.e).astype(float) - data.e
+        fake = (rng.random(len(data.e), np.float32) < data.e).astype(float) - data.e
         scores, weight = np.bincount(data.user, fake * data.RY), (fake**2).sum()
         total[draw] = scores.sum() / weight
         spread[draw] = math.sqrt(((scores - total[draw] * np.bincount(data.user, fake**2)) ** 2).sum()) / weight

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from whybuy.causal import checks as check
 from whybuy.causal.effects import Effect, Estimate, Naive
@@ -207,10 +208,13 @@ def fit_nuisance(
     """Fit e for every behavior and m for every outcome, out of fold."""
     fitter = CrossFitter(table.X, table.fold, seed=seed)
     outcomes = list(dict.fromkeys(a for _, a in pairs))
-    behaviors = list(dict.fromkeys([*(b for b, _ in pairs), *outcomes]))
+    # An outcome's own propensity only enters as 1 - e: the head's answer is close enough where it is no treatment.
+    own = [a for a in outcomes if a in table.start_e]
+    behaviors = list(dict.fromkeys([*(b for b, _ in pairs), *(a for a in outcomes if a not in own)]))
     again = [a for a in outcomes if (a, a) in pairs]
     n_fits, done = len(behaviors) + len(outcomes) + len(again), 0
-    e, m, m_any = {}, {}, {}
+    e = {a: expit(table.start_e[a].astype(float)) for a in own}
+    m, m_any = {}, {}
 
     def tick(what: str) -> None:
         nonlocal done
@@ -260,8 +264,9 @@ class PairJudge:
     def __init__(self, table: TrialTable, horizon: str, config: Config) -> None:
         logged = np.flatnonzero(table.columns.logged)
         self.table, self.horizon, self.config = table, horizon, config
-        self.X = table.X[:, logged]
-        self.strength = check.LoggedStrength(self.X, _covariate_groups(table.columns, logged))
+        X = np.ascontiguousarray(table.X[:, logged])
+        self.balance = check.Balance(X)
+        self.strength = check.LoggedStrength(X, _covariate_groups(table.columns, logged))
         self.rng = np.random.default_rng(config.seed)
         self._r2: dict[tuple[str, Behavior], dict[str, float]] = {}
 
@@ -286,7 +291,7 @@ class PairJudge:
             checks={
                 "nuisance": _nuisance_check(data),
                 "overlap": check.overlap(data),
-                "balance": check.balance(data, self.X[keep]),
+                "balance": self.balance(data, keep),
                 "placebo": check.placebo(data, se, self.rng),
                 "sensitivity": check.sensitivity(data, estimate, se, strongest),
             },

@@ -45,8 +45,8 @@ def recommend(
     """Recommend the items whose showing adds most purchases, for one user, some or all."""
     if sum((user is not None, users is not None, all_)) != 1:
         raise QuestionError.of(
-            found="none or several of --user, --users and --all were given",
-            needed="exactly one of them is needed",
+            found="None or several of --user, --users and --all were given",
+            needed="Exactly one of them is needed",
             do="Ask with --user ID, --users FILE or --all",
         )
     with session.pipeline() as pipeline:
@@ -107,7 +107,7 @@ def campaign(
     if changed and campaign_id is None:
         raise QuestionError.of(
             found="--outcome or --horizon was given without a campaign",
-            needed="the id of one campaign",
+            needed="The id of one campaign",
             do="Name it, as in `whybuy campaign spring --horizon 14d`",
         )
     with session.pipeline() as pipeline:

@@ -52,7 +52,7 @@ class Asked:
             return
         raise QuestionError.of(
             found="--where, --reference or --design was given without a pair",
-            needed="they change one question: both --treatment and --outcome are needed",
+            needed="They change one question: both --treatment and --outcome are needed",
             do="Name both, as in --treatment view:shoes --outcome purchase:shoes",
         )
 

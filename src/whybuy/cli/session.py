@@ -129,7 +129,7 @@ def write_output(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise WorkspaceError.of(
             found=f"{path} cannot be written ({error.strerror or error})",
-            needed="a writable place with room for the answer is needed",
+            needed="A writable place with room for the answer is needed",
             do="Name another --output or free some space",
         ) from error
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from whybuy import columns as c
@@ -46,18 +47,21 @@ class Buckets:
         for batch in rows:
             numbered = _numbered(batch, n_rows)
             bucket = numbered.column(BUCKET).to_numpy()
-            order = np.argsort(bucket, kind="stable")
-            ends = np.searchsorted(bucket[order], np.arange(self.n_buckets + 2))
-            divided = numbered.drop_columns([BUCKET]).take(pa.array(order))
-            good, bad = divided.slice(0, ends[-2]).drop_columns(_TOLD), divided.slice(ends[-2])
-            self._schema = good.schema
-            for number in np.flatnonzero(np.diff(ends[:-1])):
-                self._append(int(number), good.slice(ends[number], ends[number + 1] - ends[number]))
-            if len(bad):
-                self._append(self.n_buckets, bad)
+            is_bad = bucket == self.n_buckets
+            if is_bad.any():
+                self._append(self.n_buckets, numbered.drop_columns([BUCKET]).filter(pa.array(is_bad)))
+            self._divide(numbered.drop_columns([BUCKET, *_TOLD]), bucket)
             n_rows += len(batch)
-            n_rejected += len(bad)
+            n_rejected += int(is_bad.sum())
         return n_rows, n_rejected
+
+    def _divide(self, rows: pa.RecordBatch, bucket: npt.NDArray[np.int32]) -> None:
+        order = np.argsort(bucket, kind="stable")
+        ends = np.searchsorted(bucket[order], np.arange(self.n_buckets + 1))
+        divided = rows.take(pa.array(order[: ends[-1]]))
+        self._schema = divided.schema
+        for number in np.flatnonzero(np.diff(ends)):
+            self._append(int(number), divided.slice(ends[number], ends[number + 1] - ends[number]))
 
     def close(self) -> None:
         """Finish the files."""

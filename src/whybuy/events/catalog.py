@@ -17,7 +17,7 @@ from whybuy import columns as c
 from whybuy.config import Config, UsersConfig
 from whybuy.errors import ColumnsError, ConfigError, nearest
 from whybuy.events.duck import sql_of, table_of, whole_numbers
-from whybuy.events.intake import Selection, copy_source
+from whybuy.events.intake import Selection, make_view
 from whybuy.events.locate import sql_text
 from whybuy.events.map import number_of, text_of
 from whybuy.events.presets import quote_name
@@ -89,7 +89,7 @@ def _read_items(con: duckdb.DuckDBPyConnection, config: Config, tables: Mapping[
         names = {**names, c.ITEM: c.ITEM}
     if c.ITEM not in names:
         raise ColumnsError.missing([c.ITEM], source.columns, where=source.name)
-    copy_source(con, source, Selection(columns=names, derive=entry.derive), into="items_rows")
+    make_view(con, source, Selection(columns=names, derive=entry.derive, is_numbered=True), name="items_rows")
     rows = table_of(con, "items_rows")
     values = {name: text_of(rows[name]) for name in texts if name in names}
     if c.PRICE in names:
@@ -154,7 +154,7 @@ def _read_users(
     wanted = [*entry.columns.values(), *(entry.attributes or ())]
     source = open_source(con, absolute(config, entry.path), tables=tables, wanted=wanted)
     names = _user_columns(entry, source)
-    copy_source(con, source, Selection(columns=names, derive={}), into="users_rows")
+    make_view(con, source, Selection(columns=names, derive={}, is_numbered=True), name="users_rows")
     rows = table_of(con, "users_rows")
     query = sql_of(rows.select(**{name: text_of(rows[name]) for name in names}, **{c.ROW: rows[c.ROW]}))
     con.execute(
@@ -202,14 +202,12 @@ def check_protected(config: Config, attributes: list[str]) -> None:
 def rename_users(con: duckdb.DuckDBPyConnection, table: str, key: bytes) -> None:
     """Replace the user ids of ``table`` by their pseudonyms."""
     rows = con.execute(f"SELECT DISTINCT {c.USER} FROM {table} WHERE {c.USER} IS NOT NULL").fetchall()
-    ids = [row[0] for row in rows]
+    register_pseudonyms(con, [row[0] for row in rows], key)
+    con.execute(f"UPDATE {table} SET {c.USER} = pseudonym FROM pseudonyms WHERE {c.USER} = known_as")
+    con.unregister("pseudonyms")
+
+
+def register_pseudonyms(con: duckdb.DuckDBPyConnection, ids: list[str], key: bytes) -> None:
+    """Make known, as the relation ``pseudonyms``, what each id (``known_as``) is called (``pseudonym``)."""
     names = {"known_as": pa.array(ids, pa.string()), "pseudonym": pa.array(pseudonyms(ids, key), pa.string())}
     con.register("pseudonyms", pa.table(names))
-    told = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
-    # Where the session stands for the user, its id says who the user is.
-    session = f", {c.SESSION} = CASE WHEN {c.SESSION} = known_as THEN pseudonym ELSE {c.SESSION} END"
-    con.execute(
-        f"UPDATE {table} SET {c.USER} = pseudonym{session if c.SESSION in told else ''} "
-        f"FROM pseudonyms WHERE {c.USER} = known_as"
-    )
-    con.unregister("pseudonyms")

@@ -147,34 +147,35 @@ def _impossible(table: ir.Table) -> dict[str, ir.BooleanValue]:
 
 def judge_users(judged: ir.Table, rules: Rules) -> ir.Table:
     """Return all rows of some users with bots and test accounts, duplicates, moments and sessions marked."""
-    events = _mark_suspects(judged, rules)
-    events = _mark_duplicates(events, rules)
+    events = _mark_suspects(_mark_duplicates(judged, rules), judged, rules)
+    is_event = events[c.REASON].isnull()
+    events = events.mutate(**{DUPLICATE: events[DUPLICATE] & is_event, KEPT: ~events[DUPLICATE] & is_event})
     return number_moments(events, kept=KEPT, gap_ms=rules.gap_ms)
 
 
-def _mark_suspects(events: ir.Table, rules: Rules) -> ir.Table:
-    valid = events.filter(events[c.REASON].isnull())
+def _mark_suspects(events: ir.Table, judged: ir.Table, rules: Rules) -> ir.Table:
+    """Give the rows of suspected bots and of test accounts in ``judged`` their reason in ``events``."""
+    valid = judged.filter(judged[c.REASON].isnull())
+    users = valid.group_by(c.USER).agg(n=valid.count())
+    limits = [(rules.max_per_minute, _MINUTE_MS, "minute"), (rules.max_per_day, _DAY_MS, "day")]
     found = []
-    for limit, width, span in (
-        (rules.max_per_minute, _MINUTE_MS, "minute"),
-        (rules.max_per_day, _DAY_MS, "day"),
-    ):
+    for limit, width, span in limits:
         if limit is not None:
-            span = valid.group_by(**{c.USER: valid[c.USER], "span": valid[c.TIME_MS] // width})
-            counts = span.agg(n=_acts(valid))
+            # Only users with so many events at all can have them within the span.
+            busy = valid.semi_join(users.filter(users.n > limit), c.USER)
+            counts = busy.group_by(**{c.USER: busy[c.USER], "span": busy[c.TIME_MS] // width}).agg(n=_acts(busy))
             found.append(
                 _suspects(counts.filter(counts.n > limit), f"suspected bot: over {limit:,} events in a {span}")
             )
     if rules.test_accounts:
-        users = valid.select(c.USER).distinct()
         found.append(_suspects(users.filter(users[c.USER].re_search(rules.test_accounts)), "test account"))
     if not found:
         return events
     every = found[0] if len(found) == 1 else ibis.union(*found)
     suspects = every.group_by("suspect").agg(suspicion=every.suspicion.min())
     joined = events.left_join(suspects, events[c.USER] == suspects.suspect)
-    reason = ibis.coalesce(joined[c.REASON], joined.suspicion)
-    return joined.mutate(**{c.REASON: reason}).drop("suspect", "suspicion")
+    told = ibis.coalesce(joined[c.REASON], joined.suspicion)
+    return joined.mutate(**{c.REASON: told}).drop("suspect", "suspicion")
 
 
 def _acts(events: ir.Table) -> ir.IntegerScalar:
@@ -202,8 +203,7 @@ def _mark_duplicates(events: ir.Table, rules: Rules) -> ir.Table:
     near = twice.filter(twice[c.TIME_MS] - twice.before <= rules.near_ms)
     merged = near.select(of_source=near[c.SOURCE], of_row=near[c.ROW])
     joined = events.left_join(merged, (events[c.SOURCE] == merged.of_source) & (events[c.ROW] == merged.of_row))
-    marked = joined.mutate(**{DUPLICATE: joined.of_row.notnull()}).drop("of_source", "of_row")
-    return marked.mutate(**{KEPT: marked[c.REASON].isnull() & ~marked[DUPLICATE]})
+    return joined.mutate(**{DUPLICATE: joined.of_row.notnull()}).drop("of_source", "of_row")
 
 
 def _identity(events: ir.Table) -> dict[str, ir.Value]:

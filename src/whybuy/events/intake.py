@@ -138,4 +138,13 @@ def n_unreadable(con: duckdb.DuckDBPyConnection, source: Source) -> int:
         return 0
     if first_row(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [source.rejects]) is None:
         return 0
-    return whole_numbers(con, f"SELECT count(DISTINCT (file_id, line)) FROM {source.rejects}")[0]
+    return whole_numbers(con, f"SELECT count(*) FROM {unreadable_lines(source)}")[0]
+
+
+def unreadable_lines(source: Source) -> str:
+    """Return SQL after FROM for the lines of a CSV source that could not be read: ``line`` from 1, ``line_text``.
+
+    A line is listed once for each of its faults and each time that its file is looked at.
+    """
+    lines = f"SELECT file_path, line, any_value(csv_line) AS line_text FROM {source.rejects}"
+    return f"({lines} JOIN {source.rejects}_scan USING (scan_id, file_id) GROUP BY file_path, line)"

@@ -60,8 +60,12 @@ def format_of(file: Path) -> Format:
 
 
 def is_data(file: Path, folder: Path) -> bool:
-    """Return whether a file of a folder is visible, of a known format, and not of a workspace that lies in there."""
-    if any((inside / CARD).exists() for inside in file.parents if inside.is_relative_to(folder)):
+    """Return whether a file of a folder is visible, of a known format, and not of a workspace that lies in there.
+
+    The folder itself may be a stage: who names it wants its files.
+    """
+    between = [inside for inside in file.parents if inside.is_relative_to(folder) and inside != folder]
+    if file.name == CARD or any((inside / CARD).exists() for inside in between):
         return False
     hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
     endings = [suffix.casefold() for suffix in file.suffixes[-2:] if suffix.casefold() != ".gz"]

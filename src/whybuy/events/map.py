@@ -27,8 +27,12 @@ from whybuy.events.times import time_ms
 REVIEW_FACTOR = 10
 """Texts of reviews may be this many times longer than queries."""
 
+AS_FOUND = "as_found_"
+"""Prefix of the source's own values, which the mapped table carries along to tell how a rejected row was found."""
 FOUND_TIME, FOUND_ACTION, RAW = "found_ts", "found_action", "raw"
 """Columns that tell how a rejected row was found."""
+MAX_RAW = 500
+"""A rejected row is shown with at most this many characters."""
 
 UNREADABLE_LINE = "line cannot be read"
 NUL_IN_ID = "NUL character in an id"
@@ -181,7 +185,7 @@ def map_rows(rows: ir.Table, entry: EventsConfig, mapping: SourceMapping, contex
     if c.ROW in rows.columns:
         out[c.ROW] = rows[c.ROW].cast("int64")
     out[c.REASON] = _unreadable(rows, out)
-    return rows.select(**out)
+    return rows.select(**out, **{AS_FOUND + name: rows[name] for name in mapping.columns})
 
 
 def _unreadable(rows: ir.Table, out: Mapping[str, ir.Value]) -> ir.Value:
@@ -193,21 +197,22 @@ def _unreadable(rows: ir.Table, out: Mapping[str, ir.Value]) -> ir.Value:
     return ibis.cases(*cases, else_=ibis.null("string"))
 
 
-def found_columns(rows: ir.Table, mapping: SourceMapping, *, hide_user: bool) -> dict[str, ir.StringValue]:
-    """Return the time, the action and the mapped row as JSON, as they were found.
+def told_columns(judged: ir.Table, mapping: SourceMapping, *, hide_user: bool) -> dict[str, ir.StringValue]:
+    """Return the time, the action and the mapped row as JSON, as they were found, of the rows with a reason.
 
     Parameters
     ----------
+    judged : mapped rows with their reason
     hide_user : leave out of the row what names the user
     """
-    user = mapping.columns.get(c.USER)
-    shown = {n: rows[n].cast("string") for n, column in mapping.columns.items() if not (hide_user and column == user)}
-    raw = ibis.struct(shown).cast("json").cast("string") if shown else ibis.null("string")
-    values = {name: rows[name].cast("string") for name in (c.TIME, c.ACTION) if name in mapping.columns}
-    constant = {n: ibis.literal(str(mapping.constants[n])) for n in (c.TIME, c.ACTION) if n in mapping.constants}
     nothing = ibis.null("string")
-    found = values | constant
-    return {FOUND_TIME: found.get(c.TIME, nothing), FOUND_ACTION: found.get(c.ACTION, nothing), RAW: raw}
+    user = mapping.columns.get(c.USER)
+    found = {name: judged[AS_FOUND + name].cast("string") for name in mapping.columns}
+    shown = {n: found[n] for n, column in mapping.columns.items() if not (hide_user and column == user)}
+    raw = ibis.struct(shown).cast("json").cast("string").substr(0, MAX_RAW) if shown else nothing
+    written = found | {name: ibis.literal(str(value)) for name, value in mapping.constants.items()}
+    told = {FOUND_TIME: written.get(c.TIME, nothing), FOUND_ACTION: written.get(c.ACTION, nothing), RAW: raw}
+    return {name: ibis.ifelse(judged[c.REASON].notnull(), value, nothing) for name, value in told.items()}
 
 
 def text_of(value: ir.Value) -> ir.StringValue:

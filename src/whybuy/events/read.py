@@ -20,7 +20,7 @@ from whybuy.errors import SourceError, WorkspaceError
 from whybuy.events import locate
 from whybuy.events.duck import whole_numbers
 from whybuy.events.presets import quote_name
-from whybuy.events.text_files import csv_relation, json_relation
+from whybuy.events.text_files import csv_relation, estimated_lines, json_relation
 
 IN_MEMORY = "table:"
 """How a path names a pandas, Polars or Arrow table that was handed over from Python."""
@@ -39,6 +39,8 @@ class Source:
     columns : its columns, in order
     rejects : temporary table of lines that could not be read (CSV), or empty
     has_mark : whether the relation says in an extra column which rows could not be read (JSON lines)
+    files : what it is read from; empty for tables
+    is_columnar : whether they are Parquet
     """
 
     name: str
@@ -46,6 +48,8 @@ class Source:
     columns: tuple[str, ...]
     rejects: str = ""
     has_mark: bool = False
+    files: tuple[Path, ...] = ()
+    is_columnar: bool = False
 
 
 @contextmanager
@@ -124,6 +128,10 @@ def open_source(
         return _open_database(con, path)
     files = _files(path)
     kinds = {locate.format_of(file) for file in files}
+    if "duckdb" in kinds:
+        raise SourceError.of(
+            found=f"{path} is a DuckDB database", needed="A table in it is needed", do=f"Write {path}::TABLE"
+        )
     if len(kinds) > 1:
         raise SourceError.of(
             found=f"{path} holds files of the formats {', '.join(sorted(kinds))}",
@@ -145,16 +153,12 @@ def _open_files(
         (serial,) = whole_numbers(con, "SELECT count(*) FROM duckdb_tables()")
         rejects = f"bad_lines_{serial}"
         relation, columns = csv_relation(files, wanted, rejects=rejects)
-        return Source(path, relation, tuple(columns), rejects=rejects)
+        return Source(path, relation, tuple(columns), rejects=rejects, files=files)
     if kind == "json":
         relation, columns = json_relation(con, files, wanted)
-        return Source(path, relation, tuple(columns), has_mark=True)
-    if kind == "parquet":
-        relation = locate.parquet_relation(files)
-        return Source(path, relation, columns_of(con, relation))
-    raise SourceError.of(
-        found=f"{path} is a DuckDB database", needed="A table in it is needed", do=f"Write {path}::TABLE"
-    )
+        return Source(path, relation, tuple(columns), has_mark=True, files=files)
+    relation = locate.parquet_relation(files)
+    return Source(path, relation, columns_of(con, relation), files=files, is_columnar=True)
 
 
 def _files(path: str) -> tuple[Path, ...]:
@@ -243,3 +247,13 @@ def _empty(name: str) -> SourceError:
 def columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> tuple[str, ...]:
     """Return the columns of a relation."""
     return tuple(row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall())
+
+
+def estimated_rows(con: duckdb.DuckDBPyConnection, source: Source) -> int:
+    """Return about how many rows a source has, from its sizes alone: the same for the same source."""
+    if not source.files:
+        return whole_numbers(con, f"SELECT count(*) FROM {source.relation}")[0]
+    if source.is_columnar:
+        listed = ", ".join(map(locate.sql_text, source.files))
+        return whole_numbers(con, f"SELECT sum(num_rows) FROM parquet_file_metadata([{listed}])")[0]
+    return sum(map(estimated_lines, source.files))

@@ -3,77 +3,69 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from whybuy import columns as c
 from whybuy.events.catalog import rename_users
+from whybuy.events.intake import unreadable_lines
 from whybuy.events.locate import sql_text
-from whybuy.events.map import UNREADABLE_LINE
-from whybuy.events.partition import Taken
-from whybuy.events.presets import quote_name
+from whybuy.events.map import FOUND_ACTION, FOUND_TIME, MAX_RAW, RAW, UNREADABLE_LINE
+from whybuy.events.partition import Opened
 
-RAW = "raw"
-"""Column with the mapped row as JSON text."""
-
-_MAX_CHARACTERS = 500
+_COLUMNS = (c.SOURCE, c.ROW, c.REASON, c.USER, c.TIME, c.ACTION, RAW)
 
 
-def make_dropped(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the empty table of rows that are no events: where they stand and why."""
-    con.execute(f"CREATE TABLE dropped ({c.SOURCE} SMALLINT, {c.ROW} BIGINT, {c.REASON} VARCHAR, {c.USER} VARCHAR)")
+def make_rejected(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the empty table of rejected rows."""
+    types = {c.SOURCE: "SMALLINT", c.ROW: "BIGINT"}
+    columns = ", ".join(f"{name} {types.get(name, 'VARCHAR')}" for name in _COLUMNS)
+    con.execute(f"CREATE TABLE rejected ({columns})")
 
 
-def drop_rows(con: duckdb.DuckDBPyConnection, relation: str) -> None:
-    """Add the rows of ``relation`` that have a reason."""
+def reject_found(con: duckdb.DuckDBPyConnection, rejects: pa.Table | None) -> None:
+    """Add the rows that are rejected for what they are."""
+    if rejects is None:
+        return
+    con.register("rejects", rejects)
+    found = f"{FOUND_TIME} AS {c.TIME}, {FOUND_ACTION} AS {c.ACTION}, {RAW}"
+    con.execute(f"INSERT INTO rejected BY NAME SELECT {c.SOURCE}, {c.ROW}, {c.REASON}, {c.USER}, {found} FROM rejects")
+    con.unregister("rejects")
+
+
+def reject_suspects(con: duckdb.DuckDBPyConnection, cleaned: str, present: set[str], *, hide_user: bool) -> None:
+    """Add the rows of ``cleaned`` that are set aside for whose they are, as they were mapped, the time in ISO 8601.
+
+    Parameters
+    ----------
+    present : columns of the contract that any source fills
+    hide_user : leave out of the row what names the user
+    """
+    hidden = {c.TIME, *((c.USER, c.SESSION) if hide_user else ())}
+    shown = [name for name in c.MAPPABLE_COLUMNS if name in present and name not in hidden]
+    time = f"strftime(make_timestamp_ms({c.TIME_MS}), '%Y-%m-%dT%H:%M:%S.%gZ')"
+    pairs = ", ".join([f"{name} := CAST({name} AS VARCHAR)" for name in shown] + [f"{c.TIME} := {time}"])
     con.execute(
-        f"INSERT INTO dropped SELECT {c.SOURCE}, {c.ROW}, {c.REASON}, {c.USER} FROM {relation} "
-        f"WHERE {c.REASON} IS NOT NULL"
+        f"INSERT INTO rejected SELECT {c.SOURCE}, {c.ROW}, {c.REASON}, {c.USER}, {time}, {c.ACTION}, "
+        f"left(to_json(struct_pack({pairs})), {MAX_RAW}) FROM {cleaned} WHERE {c.REASON} IS NOT NULL"
     )
 
 
-def write_rejected(con: duckdb.DuckDBPyConnection, taken: list[Taken], key: bytes | None, path: Path) -> dict[str, int]:
-    """Write ``rejected.parquet``, sorted by source and place; return reason -> rows, commonest first.
-
-    With a key of pseudonyms no raw user id is written: neither as the user, nor in the row, nor in a line that could
-    not be read.
-    """
-    if key is not None:
-        rename_users(con, "dropped", key)
-    parts = [_rows(source, hide=key is not None) for source in taken]
-    parts += [_lines(source, hide=key is not None) for source in taken if source.unreadable]
-    con.execute(f"CREATE TABLE rejected AS {' UNION ALL '.join(parts)}")
+def reject_lines(con: duckdb.DuckDBPyConnection, one: Opened, *, hide_user: bool) -> None:
+    """Add the lines of a CSV that are no rows; their place is that of the line in its file."""
+    raw = "NULL" if hide_user else f"to_json(left(line_text, {MAX_RAW - 50}))"
     con.execute(
-        f"COPY (SELECT * FROM rejected ORDER BY {c.SOURCE}, {c.ROW}) TO {sql_text(path)} "
+        f"INSERT INTO rejected SELECT {one.number}, line - 2, '{UNREADABLE_LINE}', NULL, NULL, NULL, {raw} "
+        f"FROM {unreadable_lines(one.source)}"
+    )
+
+
+def write_rejected(con: duckdb.DuckDBPyConnection, key: bytes | None, path: Path) -> dict[str, int]:
+    """Write ``rejected.parquet``, sorted by source and place; return reason -> rows, commonest first."""
+    if key is not None:
+        rename_users(con, "rejected", key)
+    con.execute(
+        f"COPY (SELECT * FROM rejected ORDER BY {c.SOURCE}, {c.ROW}, {c.REASON}) TO {sql_text(path)} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
     rows = con.execute(f"SELECT {c.REASON}, count(*) AS n FROM rejected GROUP BY ALL ORDER BY n DESC, 1").fetchall()
     return {str(reason): int(n) for reason, n in rows}
-
-
-def _rows(source: Taken, *, hide: bool) -> str:
-    mapping = source.mapping
-    hidden = {c.USER, *(n for n, column in mapping.columns.items() if column == mapping.columns.get(c.USER))}
-    shown = [name for name in mapping.columns if not (hide and name in hidden)]
-    pairs = ", ".join(f"{name} := CAST(v.{quote_name(name)} AS VARCHAR)" for name in shown)
-    raw = f"left(to_json(struct_pack({pairs})), {_MAX_CHARACTERS})" if pairs else "NULL"
-    found = {name: _found(source, name) for name in (c.TIME, c.ACTION)}
-    return (
-        f"SELECT d.{c.SOURCE}, d.{c.ROW}, d.{c.REASON}, d.{c.USER}, {found[c.TIME]} AS {c.TIME}, "
-        f"{found[c.ACTION]} AS {c.ACTION}, CAST({raw} AS VARCHAR) AS {RAW} "
-        f"FROM dropped AS d JOIN {source.view} AS v ON d.{c.ROW} = v.{c.ROW} WHERE d.{c.SOURCE} = {source.number}"
-    )
-
-
-def _found(source: Taken, name: str) -> str:
-    if name in source.mapping.columns:
-        return f"CAST(v.{name} AS VARCHAR)"
-    value = source.mapping.constants.get(name)
-    return "CAST(NULL AS VARCHAR)" if value is None else sql_text(str(value))
-
-
-def _lines(source: Taken, *, hide: bool) -> str:
-    """Return SQL for the lines of a CSV that could not be read; their place is that of the line in its file."""
-    raw = "NULL" if hide else f"to_json(left(any_value(csv_line), {_MAX_CHARACTERS - 50}))"
-    return (
-        f"SELECT CAST({source.number} AS SMALLINT), line - 2, '{UNREADABLE_LINE}', NULL, NULL, NULL, "
-        f"CAST({raw} AS VARCHAR) FROM {source.source.rejects} GROUP BY file_id, line"
-    )

@@ -62,10 +62,8 @@ def tally_facts(con: duckdb.DuckDBPyConnection, *, events: str, bucket: str, pre
             f"INSERT INTO campaigns_seen SELECT DISTINCT {c.CAMPAIGN} FROM {events} WHERE {c.CAMPAIGN} IS NOT NULL"
         )
     if c.CATEGORY in present:
-        con.execute(
-            f"INSERT INTO categories_seen SELECT DISTINCT {own_category(present)} AS category FROM {events} "
-            "WHERE category IS NOT NULL"
-        )
+        own = f"{c.CATEGORY} IS NOT NULL" + (f" AND {c.ITEM} IS NULL" if c.ITEM in present else "")
+        con.execute(f"INSERT INTO categories_seen SELECT DISTINCT {c.CATEGORY} FROM {events} WHERE {own}")
     names = [name for name in c.MAPPABLE_COLUMNS if name in present and name != c.TIME]
     counts = ", ".join(f"count({name}) > 0" for name in names)
     for relation, only in ((events, set(names) - {c.SESSION}), (bucket, {c.SESSION})):
@@ -73,13 +71,6 @@ def tally_facts(con: duckdb.DuckDBPyConnection, *, events: str, bucket: str, pre
         filled = [name for name, has in zip(names, row or (), strict=False) if has and name in only]
         if filled:
             con.execute("INSERT INTO columns_seen SELECT unnest(?)", [filled])
-
-
-def own_category(present: set[str]) -> str:
-    """Return SQL for the category of an event that has no item: that of an item belongs to the item."""
-    if c.ITEM not in present:
-        return f"kept.{c.CATEGORY}"
-    return f"CASE WHEN {c.ITEM} IS NULL THEN kept.{c.CATEGORY} END"
 
 
 def facts_of(con: duckdb.DuckDBPyConnection) -> LogFacts:
@@ -128,22 +119,24 @@ def times_of(con: duckdb.DuckDBPyConnection, shards: list[Path]) -> TimeFacts:
     return TimeFacts(
         first_ms=first,
         last_ms=last,
-        quantiles_ms=tuple(_quantile(con, shards, max(0, math.ceil(q * total) - 1)) for q in QUANTILES),
+        quantiles_ms=_quantiles(con, shards, [max(0, math.ceil(q * total) - 1) for q in QUANTILES]),
         longest_gap_ms=gap,
     )
 
 
-def _quantile(con: duckdb.DuckDBPyConnection, shards: list[Path], rank: int) -> int:
-    """Return the time of the event that ``rank`` others come before."""
-    minute, before = whole_numbers(
-        con, f"SELECT minute, before FROM minutes WHERE {rank} BETWEEN before AND before + n - 1"
-    )
-    start = minute * _MINUTE_MS
+def _quantiles(con: duckdb.DuckDBPyConnection, shards: list[Path], ranks: list[int]) -> tuple[int, ...]:
+    """Return the times of the events that so many others come before, for ranks in order."""
+    wanted = ", ".join(f"({rank})" for rank in ranks)
+    ranked = f"minutes JOIN (VALUES {wanted}) AS w(rank) ON rank - before BETWEEN 0 AND n - 1"
+    found = f"SELECT rank, minute, before FROM {ranked}"
     files = ", ".join(map(sql_text, shards))
     counts = (
-        f"SELECT {c.TIME_MS} AS ms, count(*) AS n FROM read_parquet([{files}]) "
-        f"WHERE {c.TIME_MS} BETWEEN {start} AND {start + _MINUTE_MS - 1} GROUP BY ms"
+        f"SELECT {c.TIME_MS} AS ms, {c.TIME_MS} // {_MINUTE_MS} AS minute, count(*) AS n FROM read_parquet([{files}]) "
+        f"WHERE {c.TIME_MS} // {_MINUTE_MS} IN (SELECT minute FROM ({found})) GROUP BY ALL"
     )
-    running = f"SELECT ms, sum(n) OVER (ORDER BY ms) AS upto FROM ({counts})"
-    (found,) = whole_numbers(con, f"SELECT min(ms) FROM ({running}) WHERE upto > {rank - before}")
-    return found
+    running = f"SELECT ms, minute, sum(n) OVER (PARTITION BY minute ORDER BY ms) AS upto FROM ({counts})"
+    rows = con.execute(
+        f"SELECT rank, min(ms) FROM ({found}) JOIN ({running}) USING (minute) WHERE upto > rank - before GROUP BY rank"
+    ).fetchall()
+    times = dict(rows)
+    return tuple(int(times[rank]) for rank in ranks)

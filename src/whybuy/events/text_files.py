@@ -40,7 +40,6 @@ class _Layout:
     delimiter: str
     names: tuple[str, ...]
     has_header: bool
-    encoding: str
 
 
 def csv_relation(files: tuple[Path, ...], wanted: Collection[str], *, rejects: str) -> tuple[str, list[str]]:
@@ -70,7 +69,7 @@ def _read_csv(layout: _Layout, files: list[Path], *, rejects: str) -> str:
     return (
         f"read_csv([{_listed(files)}], auto_detect = false, columns = {{{columns}}}, "
         f"delim = {sql_text(layout.delimiter)}, quote = '\"', escape = '\"', header = {layout.has_header}, "
-        f"encoding = '{layout.encoding}', strict_mode = true, ignore_errors = true, max_line_size = {_MAX_LINE_BYTES}, "
+        f"strict_mode = true, ignore_errors = true, max_line_size = {_MAX_LINE_BYTES}, "
         f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan')"
     )
 
@@ -81,11 +80,11 @@ def _listed(files: Iterable[Path]) -> str:
 
 
 def _layout(file: Path, wanted: Collection[str]) -> _Layout:
-    line, encoding = _first_line(file)
+    line = _first_line(file)
     delimiter = max(_DELIMITERS, key=line.count)
     cells = next(csv.reader([line], delimiter=delimiter), [])
     has_header = bool(set(cells) & set(wanted)) or not any(_NUMBER.fullmatch(cell) for cell in cells)
-    return _Layout(delimiter, tuple(_names(cells if has_header else [""] * len(cells))), has_header, encoding)
+    return _Layout(delimiter, tuple(_names(cells if has_header else [""] * len(cells))), has_header)
 
 
 def _names(cells: list[str]) -> list[str]:
@@ -102,7 +101,7 @@ def _names(cells: list[str]) -> list[str]:
     return names
 
 
-def _first_line(file: Path) -> tuple[str, str]:
+def _first_line(file: Path) -> str:
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             start = stream.read(_HEAD_BYTES)
@@ -110,25 +109,20 @@ def _first_line(file: Path) -> tuple[str, str]:
         raise SourceError.of(
             found=f"{file} cannot be read ({error})", needed="A whole file is needed", do="Copy or export it again"
         ) from error
-    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     line = next((line for line in re.split(rb"[\r\n]+", start) if line.strip(b" \t\xef\xbb\xbf")), b"")
     try:
-        text = (
-            start.decode("utf-16", errors="replace").split("\n")[0]
-            if encoding == "utf-16"
-            else line.decode("utf-8-sig")
-        )
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError.of(
             found=f"The first line of {file} is no UTF-8 text (byte {error.start})",
             needed="CSV text in UTF-8 is needed",
             do="Save the file as UTF-8 CSV, or name the file that holds the events",
         ) from error
-    if not text.strip():
+    if not text:
         raise SourceError.of(
             found=f"{file} has no text in it", needed="A header and rows are needed", do="Export the log again"
         )
-    return text.rstrip("\r\n"), encoding
+    return text
 
 
 def json_relation(
@@ -176,3 +170,12 @@ def _occurs(con: duckdb.DuckDBPyConnection, objects: str, key: str) -> bool:
 def _pointer(key: str) -> str:
     """Return the JSON pointer to a key of the outermost object, which needs no quoting of dots."""
     return sql_text("/" + key.replace("~", "~0").replace("/", "~1"))
+
+
+def estimated_lines(file: Path) -> int:
+    """Return about how many lines a file has, from its size and its first megabyte."""
+    with file.open("rb") as stream:
+        is_packed = file.suffix == ".gz"
+        start = (gzip.GzipFile(fileobj=stream) if is_packed else stream).read(_HEAD_BYTES)
+        used = stream.tell() if is_packed else len(start)
+    return round(start.count(b"\n") * file.stat().st_size / max(1, used)) + 1
