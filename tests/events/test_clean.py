@@ -15,12 +15,14 @@ RULES = Rules(earliest_ms=1_000, latest_ms=10**9, near_ms=1_000, gap_ms=1_800_00
 
 def cleaned(rows, rules=RULES, **columns):
     """Clean events given as (user, ms, action, item), with further columns; return a frame in the order given."""
-    frame = pd.DataFrame(rows, columns=[c.USER, c.TIME_MS, c.ACTION, c.ITEM]).assign(**columns)
-    frame = frame.assign(**{c.SOURCE: 0, c.ROW: range(len(frame))})
-    if c.REASON not in frame:
-        frame[c.REASON] = pd.Series([None] * len(frame), dtype="str")
+    names = (c.USER, c.TIME_MS, c.ACTION, c.ITEM)
+    types = (pa.string(), pa.int64(), pa.string(), pa.string())
+    data = {n: pa.array(v, t) for n, v, t in zip(names, zip(*rows, strict=True), types, strict=True)}
+    data |= {c.SOURCE: pa.array([0] * len(rows), pa.int16()), c.ROW: pa.array(range(len(rows)), pa.int64())}
+    data |= {c.REASON: pa.nulls(len(rows), pa.string())}
+    data |= {n: pa.array(v, pa.string() if isinstance(v[0], str) else pa.float64()) for n, v in columns.items()}
     with duckdb.connect() as con:
-        con.register("mapped", frame)
+        con.register("mapped", pa.table(data))
         found = con.execute(sql_of(clean(table_of(con, "mapped"), rules))).df()
     return found.sort_values(c.ROW).reset_index(drop=True)
 
@@ -51,7 +53,7 @@ def test_a_row_has_the_first_reason_that_applies():
     ],
 )
 def test_impossible_numbers(column, good, bad):
-    values = pd.array([*good, *bad], dtype=pd.ArrowDtype(pa.float64()))
+    values = [*good, *bad]
     rows = [("u", 2_000 + 5_000 * i, "cart", "a") for i in range(len(values))]
     assert reasons(rows, **{column: values}) == [None] * len(good) + [f"impossible {column}"] * len(bad)
 

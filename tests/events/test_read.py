@@ -58,6 +58,21 @@ def test_parquet_a_folder_and_a_glob_read_the_same(tmp_path):
     assert read(tmp_path, "parts/*.parquet") == READ
 
 
+def test_rows_are_numbered_by_their_place_in_large_files_too(tmp_path):
+    with duckdb.connect() as con:
+        rows = "SELECT 'u' || i % 7 AS user_id, 1500000000 + i AS ts, 'VIEW' AS action, CAST(i AS VARCHAR) AS item_id"
+        for part in range(3):
+            source = f"{rows} FROM range({part * 100_000}, {(part + 1) * 100_000}) AS r(i)"
+            for ending in ("csv", "parquet"):
+                (tmp_path / ending).mkdir(exist_ok=True)
+                con.execute(f"COPY ({source}) TO '{tmp_path}/{ending}/{part}.{ending}'")
+    for ending in ("csv", "parquet"):
+        log = ingest_config(tmp_path, {"events": [{"path": ending}], "clean": {"bots": False}})
+        found = events(log, "item_id", "source_row")
+        assert len(found) == 300_000
+        assert all(int(item) == row for item, row in found)
+
+
 def test_a_table_of_a_duckdb_file(tmp_path):
     with duckdb.connect(tmp_path / "shop.duckdb") as con:
         con.register("rows", pa.Table.from_pylist(ROWS))
@@ -194,5 +209,5 @@ def test_a_frame_of_mixed_types_is_refused(tmp_path):
 
 
 def test_what_is_no_table_is_refused(tmp_path):
-    with pytest.raises(SourceError, match="is a list. A pandas, Polars or Arrow table is needed"):
+    with pytest.raises(SourceError, match=r"is a list\. A pandas, Polars or Arrow table is needed"):
         read(tmp_path, "table:t", tables={"t": [1, 2]})

@@ -98,6 +98,9 @@ class Buckets:
 
 
 def _numbered(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+    """Return the batch with the rows' places as its last column, so that batches of all sources are alike."""
+    places = pa.array(np.arange(first, first + len(batch), dtype=np.int64))
     if c.ROW in batch.schema.names:
-        return batch
-    return batch.append_column(c.ROW, pa.array(np.arange(first, first + len(batch), dtype=np.int64)))
+        places = batch.column(c.ROW)
+        batch = batch.drop_columns([c.ROW])
+    return batch.append_column(c.ROW, places)

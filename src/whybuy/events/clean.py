@@ -33,7 +33,6 @@ MAX_PRICE = 1e10
 MAX_QUANTITY = 1e7
 _MAX_SLOT = 2**31 - 1
 _MINUTE_MS, _DAY_MS = 60_000, 86_400_000
-_BASKET_ACTIONS = ("purchase", "return")
 _IDENTITY = (c.USER, c.ACTION, c.ITEM, c.QUERY, c.ORDER, c.CAMPAIGN, c.ARM)
 _PLACE = (c.TIME_MS, c.SOURCE, c.ROW)
 
@@ -122,10 +121,14 @@ def _returns(mapped: ir.Table) -> ir.Table:
         return mapped
     is_negative = mapped[c.QUANTITY] < 0
     action = ibis.ifelse((mapped[c.ACTION] == "purchase") & is_negative, "return", mapped[c.ACTION])
-    is_return = mapped[c.ACTION].isin(_BASKET_ACTIONS) & is_negative
+    is_return = _is_basket(mapped) & is_negative
     return mapped.mutate(
         **{c.ACTION: action, c.QUANTITY: ibis.ifelse(is_return, -mapped[c.QUANTITY], mapped[c.QUANTITY])}
     )
+
+
+def _is_basket(table: ir.Table) -> ir.BooleanValue:
+    return (table[c.ACTION] == "purchase") | (table[c.ACTION] == "return")
 
 
 def _impossible(table: ir.Table) -> dict[str, ir.BooleanValue]:
@@ -134,7 +137,7 @@ def _impossible(table: ir.Table) -> dict[str, ir.BooleanValue]:
     if c.PRICE in table.columns:
         bad[c.PRICE] = ~table[c.PRICE].between(0, MAX_PRICE)
     if c.QUANTITY in table.columns:
-        nothing = (table[c.QUANTITY] == 0) & table[c.ACTION].isin(_BASKET_ACTIONS)
+        nothing = (table[c.QUANTITY] == 0) & _is_basket(table)
         bad[c.QUANTITY] = ~table[c.QUANTITY].between(0, MAX_QUANTITY) | nothing
     if c.RATING in table.columns:
         bad[c.RATING] = ~table[c.RATING].between(1, 5)
@@ -214,7 +217,7 @@ def _identity(events: ir.Table) -> dict[str, ir.Value]:
     if c.CATEGORY in events.columns:
         has_item = events[c.ITEM].notnull() if c.ITEM in events.columns else ibis.literal(value=False)
         found[f"of_{c.CATEGORY}"] = ibis.ifelse(has_item, "", events[c.CATEGORY].fill_null(""))
-    is_basket = events[c.ACTION].isin(_BASKET_ACTIONS)
+    is_basket = _is_basket(events)
     for name in (c.PRICE, c.QUANTITY):
         if name in events.columns:
             found[f"of_{name}"] = ibis.ifelse(is_basket, events[name].fill_null(-1), -1.0)

@@ -112,6 +112,7 @@ def resolve_mapping(entry: EventsConfig, present: Collection[str], *, name: str)
         notes.append(f"{name}: {place} stands for the time, so that there is an order and no causal question")
     _check_required(entry, columns, present, name)
     _check_constant_action(entry)
+    columns = {n: columns[n] for n in c.MAPPABLE_COLUMNS if n in columns}
     return SourceMapping(columns=columns, constants=dict(entry.constants), notes=tuple(notes))
 
 
@@ -181,7 +182,7 @@ def map_rows(rows: ir.Table, entry: EventsConfig, mapping: SourceMapping, contex
         out[c.TIME_MS] = time_ms(found[c.TIME], entry.time, day_first=context.day_first).cast("int64")
     else:
         out[c.TIME_MS] = (rows[c.ROW] + context.first_position).cast("int64")
-    out[c.SOURCE] = ibis.literal(context.source, "int16")
+    out[c.SOURCE] = ibis.literal(context.source, "int32").cast("int16")
     if c.ROW in rows.columns:
         out[c.ROW] = rows[c.ROW].cast("int64")
     out[c.REASON] = _unreadable(rows, out)
@@ -241,5 +242,7 @@ def _action(text: ir.StringValue, actions: Mapping[str, str]) -> ir.StringValue:
     """Return the contract's action, null where it is unknown."""
     own = text.strip().lower()
     cases = [(text == value, ibis.literal(action)) for value, action in actions.items()]
-    # Most logs write actions as they are named here; only the rest is trimmed and lowered.
-    return ibis.cases(*cases, (text.isin(c.ACTIONS), text), (own.isin(c.ACTIONS), own), else_=ibis.null("string"))
+    # Most logs write actions as they are named here; only the rest is trimmed and lowered. One comparison each, because
+    # DuckDB turns a list of this length into a join, and a join loses the order in which rows are numbered.
+    cases += [(name == action, ibis.literal(action)) for name in (text, own) for action in c.ACTIONS]
+    return ibis.cases(*cases, else_=ibis.null("string"))

@@ -108,7 +108,8 @@ def _open(con: duckdb.DuckDBPyConnection, config: Config, number: int, tables: M
         derive=entry.derive,
         where=entry.where,
         join=join,
-        is_numbered=join is not None or entry.where is not None or place_is_time,
+        # What an expression of the config is made of is not known here, and a join in it would lose the order.
+        is_numbered=join is not None or entry.where is not None or bool(entry.derive) or place_is_time,
     )
     view = f"source_{number}"
     make_view(con, source, selection, name=view)

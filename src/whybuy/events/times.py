@@ -38,8 +38,8 @@ SLASHED = r"^\s*\d{1,2}[/-]\d{1,2}[/-]\d{4}"
 """Dates whose first two numbers may be month and day or day and month: one source has one order."""
 
 
-@ibis.udf.scalar.builtin(name="epoch_ms")
-def _epoch_ms(time: dt.Timestamp(timezone="UTC")) -> dt.int64: ...  # type: ignore[valid-type]
+@ibis.udf.scalar.builtin(name="epoch_us")
+def _epoch_us(time: dt.Timestamp(timezone="UTC")) -> dt.int64: ...  # type: ignore[valid-type]
 
 
 @ibis.udf.scalar.builtin(name="try_strptime")
@@ -48,6 +48,11 @@ def _naive_time(text: str, formats: dt.Array(dt.string)) -> dt.timestamp: ...  #
 
 @ibis.udf.scalar.builtin(name="try_strptime")
 def _zoned_time(text: str, formats: dt.Array(dt.string)) -> dt.Timestamp(timezone="UTC"): ...  # type: ignore[valid-type]
+
+
+def _epoch_ms(time: ir.Value) -> ir.IntegerValue:
+    """Return the whole milliseconds of a time; DuckDB's own ``epoch_ms`` rounds."""
+    return _floor(_epoch_us(time) / 1_000)
 
 
 def time_ms(value: ir.Value, kind: TimeKind = "auto", *, day_first: bool = False) -> ir.IntegerValue:
