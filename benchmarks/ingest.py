@@ -4,10 +4,10 @@
 
 The peer is ``COPY (SELECT * FROM file ORDER BY user_id, ts) TO out (FORMAT parquet)`` with DuckDB's own settings: it
 reads, sorts and writes, and cleans nothing. Ours maps, judges, merges duplicates, marks bots, numbers moments and
-writes shards with the tables of items and users. Each runs in a process of its own, whose peak memory is told. The log
-is drawn, not real: 50,000 users of uneven activity, 20,000 items, six actions, in the order of time and with
-some unknown actions. The line of JSON is about the format with the worse ratio. ``agree`` is the number of
-rows that the two disagree about.
+writes shards with the tables of items and users. They run by turns, each in a process of its own whose peak memory is
+told, and the best of two rounds counts. The log is drawn, not real: 50,000 users of uneven activity, 20,000 items, six
+actions, in the order of time, with a few unknown actions. The line of JSON is about the format with the worse ratio;
+``agree`` is the number of rows that the two disagree about.
 """
 
 import argparse
@@ -57,8 +57,7 @@ def ours(folder: Path, form: str) -> None:
     from whybuy.events.shards import ingest
 
     entry = {"path": f"log.{form}", "columns": {name: name for name in COLUMNS}}
-    out = folder / f"ours-{form}"
-    out.mkdir()
+    out = Path(tempfile.mkdtemp(prefix=f"ours-{form}-", dir=folder))
     start = time.perf_counter()
     log = ingest(config_from_dict({"events": [entry]}, base=folder), out)
     tell(time.perf_counter() - start, log.quality.rows_read)
@@ -88,11 +87,25 @@ def measure(role: str, folder: Path, form: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def compare(folder: Path, form: str, rounds: int) -> dict[str, float]:
+    """Run both by turns and take the best of each: whatever else the machine does only ever adds time."""
+    turns = [(measure("ours", folder, form), measure("peer", folder, form)) for _ in range(rounds)]
+    mine, theirs = (min(turn[role]["seconds"] for turn in turns) for role in (0, 1))
+    return {
+        "ours": mine,
+        "peer": theirs,
+        "ratio": theirs / mine,
+        "peak_gib": max(turn[0]["peak_gib"] for turn in turns),
+        "agree": abs(turns[0][1]["rows"] - turns[0][0]["rows"]),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--events", type=int, default=N_EVENTS)
     parser.add_argument("--format", choices=FORMATS)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--role", choices=("ours", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -103,14 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="whybuy-bench-") as name:
         draw(Path(name), args.events)
         for form in [args.format] if args.format else FORMATS:
-            mine, theirs = measure("ours", Path(name), form), measure("peer", Path(name), form)
-            found[form] = {
-                "ours": mine["seconds"],
-                "peer": theirs["seconds"],
-                "ratio": theirs["seconds"] / mine["seconds"],
-                "peak_gib": mine["peak_gib"],
-                "agree": abs(theirs["rows"] - mine["rows"]),
-            }
+            found[form] = compare(Path(name), form, args.rounds)
     worst = min(found.values(), key=lambda one: one["ratio"])
     result = {
         "name": "ingest",

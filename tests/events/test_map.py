@@ -25,6 +25,14 @@ def test_constants_stand_for_columns():
     assert found.columns == {"user_id": "user_id"}
 
 
+def test_a_day_and_an_arm_may_be_the_same_for_every_row(tmp_path):
+    constants = {"ts": "2024-03-01", "action": "Campaign", "campaign_id": "spring", "arm": 1, "propensity": 0.5}
+    log = ingest_csv(tmp_path, "user_id\nu1\n", entry={"constants": constants})
+    assert events(log, "ts_ms", "action", "campaign_id", "arm", "propensity") == [
+        (1709251200000, "campaign", "spring", "1", 0.5)
+    ]
+
+
 @pytest.mark.parametrize("columns", [{"session_id": "visit"}, {"user_id": "visit", "session_id": "visit"}])
 def test_a_session_stands_for_the_user(columns):
     found = resolved(["visit", "ts"], columns=columns, constants={"action": "view"})

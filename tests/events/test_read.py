@@ -95,6 +95,18 @@ def test_whole_ids_of_a_frame_with_missing_ones_keep_their_form(tmp_path):
     assert log.quality.rejected == {"no user id": 1}
 
 
+def test_enumerations_and_other_types_are_read_as_text(tmp_path):
+    frame = pd.DataFrame(ROWS).astype({"action": "category", "user_id": "category"})
+    assert read(tmp_path, "table:t", tables={"t": frame}) == READ
+    with duckdb.connect(tmp_path / "shop.duckdb") as con:
+        con.execute("CREATE TYPE kind AS ENUM ('view', 'cart')")
+        con.execute("CREATE TABLE e (user_id UUID, ts TIMESTAMP, action kind, item_id UBIGINT, source_row INTEGER)")
+        con.execute("INSERT INTO e VALUES (uuid(), '2024-01-01', 'view', 7, 99), (NULL, '2024-01-01', NULL, 7, 98)")
+    log = ingest_config(tmp_path, {"events": [{"path": "shop.duckdb::e", "where": "source_row > 0"}]})
+    assert events(log, "action", "item_id", "source_row") == [("view", "7", 0)]
+    assert log.quality.rejected == {"no user id": 1}
+
+
 def test_files_of_a_folder_may_have_other_headers(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a.csv").write_text("user_id,ts,action\nu1,2024-01-01,view\n")
@@ -165,6 +177,11 @@ def test_sql_that_does_not_fit_is_refused(tmp_path, entry):
         ConfigError, match=r"cannot be computed from .*events.csv: .*SQL on its columns is needed: user_id"
     ):
         ingest_rows(tmp_path, "u1,2024-01-01,view,a", entry=entry)
+
+
+def test_a_value_that_where_cannot_convert_is_refused(tmp_path):
+    with pytest.raises(SourceError, match=r"cannot be converted: .*Write TRY_CAST instead of CAST"):
+        ingest_rows(tmp_path, "u1,2024-01-01,view,a", entry={"where": "CAST(item_id AS INTEGER) > 0"})
 
 
 def test_a_mapped_column_that_is_not_there_names_the_nearest(tmp_path):

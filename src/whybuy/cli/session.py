@@ -87,7 +87,7 @@ class Session:
         origin = config_path or self._origin()
         config = load_config(origin)
         with self._progress() as report:
-            yield Pipeline(config, self.workspace, report=report, finished=self._finished, origin=origin)
+            yield Pipeline(config, self.workspace, report=report, finished=self.finished, origin=origin)
 
     def _origin(self) -> Path:
         """Return the config asked for: the option, the default, or the one the workspace was made from."""
@@ -108,7 +108,8 @@ class Session:
         else:
             yield quiet
 
-    def _finished(self, done: StageDone) -> None:
+    def finished(self, done: StageDone) -> None:
+        """Say that a stage is there."""
         took = "up to date" if done.seconds is None else f"done in {done.seconds:.1f} s"
         self.note(f"{done.name}: {took}")
 

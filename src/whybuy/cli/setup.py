@@ -14,7 +14,7 @@ from rich.text import Text
 
 from whybuy.cli.session import DEFAULT_CONFIG, Session, command
 from whybuy.cli.tables import Column, number, show_table
-from whybuy.pipeline import TRUTH, Pipeline
+from whybuy.pipeline import TRUTH, Pipeline, StageDone
 
 if TYPE_CHECKING:
     from whybuy.events.propose import Proposal
@@ -44,7 +44,9 @@ def demo(
     started = time.monotonic()
     truths = demo_truth()
     with session.workspace.lock():
+        fresh = session.workspace.is_fresh("demo", {"seed": seed})
         folder = session.workspace.stage("demo", {"seed": seed}, lambda folder: write_demo(draw_demo(seed), folder))
+        session.finished(StageDone("demo", None if fresh else time.monotonic() - started))
         session.workspace.write_json(TRUTH, [asdict(effect) for effect in truths])
         with session.pipeline(folder / "whybuy.toml") as pipeline:
             pipeline.run()
@@ -60,7 +62,8 @@ def demo(
         "effect with its 95% interval; truth: the same contrast computed in the equations of the shop"
     )
     session.say(f"report: {pipeline.report_path}")
-    session.say(f"{seconds:.0f} s; next: whybuy effects --workspace {session.root} --all")
+    config = session.root / "demo" / "whybuy.toml"
+    session.say(f"seconds: {seconds:.0f}; next: whybuy effects --all --workspace {session.root} -c {config}")
 
 
 def compared(pipeline: Pipeline, truths: "Sequence[TrueEffect]") -> list[dict[str, Any]]:

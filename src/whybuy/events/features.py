@@ -94,8 +94,8 @@ def decayed_counts(
 ) -> npt.NDArray[np.float32]:
     """Return (n_moments, n_behaviors): sum over earlier events of 2^-(age / half-life), the moment itself left out.
 
-    What people remember fades; a window forgets all at once. One compiled pass, because a running sum that decays cannot
-    be written as a difference of two rows.
+    What people remember fades; a window forgets all at once. One compiled pass, because a running sum that decays
+    cannot be written as a difference of two rows.
     """
     return _decay(hits, np.asarray(offsets), np.asarray(ts_ms), moments.first, 1.0 / half_life_ms)
 

@@ -18,6 +18,12 @@ from whybuy.events.presets import quote_name
 from whybuy.events.read import Source, first_line, readable
 from whybuy.events.text_files import UNREADABLE
 
+_PLACE = "__place"
+_PLAIN = (
+    "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+    "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "DATE", "TIMESTAMP",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -53,12 +59,15 @@ def make_view(con: duckdb.DuckDBPyConnection, source: Source, selection: Selecti
     """
     _check_columns(source, selection)
     _check_join(con, selection)
-    columns = [f"{quote_name(column)} AS {quote_name(alias)}" for alias, column in selection.columns.items()]
-    columns += [UNREADABLE] * source.has_mark + [c.ROW] * selection.is_numbered
-    query = f"SELECT {', '.join(columns)} FROM {_rows(source, selection)}"
+    rows = _rows(source, selection)
     try:
         with readable(source.name):
-            con.execute(f"CREATE TEMP VIEW {name} AS {query}")
+            types = dict(
+                con.execute(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {rows})").fetchall()
+            )
+            columns = [_column(column, alias, types[column]) for alias, column in selection.columns.items()]
+            columns += [UNREADABLE] * source.has_mark + [f"{_PLACE} AS {c.ROW}"] * selection.is_numbered
+            con.execute(f"CREATE TEMP VIEW {name} AS SELECT {', '.join(columns)} FROM {rows}")
     except SourceError as error:
         if not selection.derive and selection.where is None:
             raise
@@ -71,11 +80,18 @@ def make_view(con: duckdb.DuckDBPyConnection, source: Source, selection: Selecti
         ) from error
 
 
+def _column(column: str, alias: str, dtype: str) -> str:
+    """Return SQL for a column; what is neither number, time nor text (an enumeration, a UUID) is read as text."""
+    is_plain = dtype.startswith(_PLAIN)
+    value = quote_name(column) if is_plain else f"CAST({quote_name(column)} AS VARCHAR)"
+    return f"{value} AS {quote_name(alias)}"
+
+
 def _rows(source: Source, selection: Selection) -> str:
     """Return the relation with joined and derived columns and the condition."""
     rows = source.relation
     if selection.is_numbered:
-        rows = f"(SELECT *, row_number() OVER () - 1 AS {c.ROW} FROM {rows})"
+        rows = f"(SELECT *, row_number() OVER () - 1 AS {_PLACE} FROM {rows})"
     if selection.join is not None:
         other, on = selection.join
         same = " AND ".join(f"CAST(l.{q} AS VARCHAR) = CAST(r.{q} AS VARCHAR)" for q in map(quote_name, on))

@@ -58,6 +58,12 @@ def readable(name: str) -> Iterator[None]:
     try:
         with enough_space():
             yield
+    except duckdb.ConversionException as error:
+        raise SourceError.of(
+            found=f"A value of {name} cannot be converted: {first_line(error)}",
+            needed="What derive and where compute must fit every row",
+            do="Write TRY_CAST instead of CAST there, and compare text with text",
+        ) from error
     except duckdb.Error as error:
         raise SourceError.of(
             found=f"{name} cannot be read: {first_line(error)}",

@@ -72,7 +72,7 @@ class Vocabulary:
         return cls(
             items=items[c.ITEM].to_numpy(object),
             categories=categories,
-            item_category=items[c.CATEGORY].map(code).fillna(-1).to_numpy(np.int32),
+            item_category=items[c.CATEGORY].map(code).fillna(-1).to_numpy(np.int64).astype(np.int32),
             item_brand=items[c.BRAND].fillna("").astype(str).to_numpy(object),
             price_edges=edges,
             attributes={name: _levels(users[name]) for name in log.quality.attributes},
