@@ -166,8 +166,8 @@ class CausalConfig(_Table):
     """(treatment, outcome) pairs always confirmed, beside those the scan picks."""
     confirm_behaviors: int | None = None
     """How many treatments and outcomes together get a flexible nuisance; chosen from the log's size where absent."""
-    max_trials: int = 1_000_000
-    """At most this many trials are confirmed on (a random sample of users beyond)."""
+    max_trials: int = 500_000
+    """Decisions of at most about this many events are confirmed on (a random sample of users beyond)."""
 
 
 class RecommendConfig(_Table):

@@ -173,12 +173,12 @@ class LoggedStrength:
     """
 
     def __init__(self, X: npt.NDArray[np.float32], groups: dict[str, list[int]]) -> None:
-        centered = X.astype(np.float64)
-        centered -= centered.mean(axis=0)
-        sd = centered.std(axis=0)
-        keep = np.flatnonzero(sd > 1e-6)
-        self.Z = (centered[:, keep] / sd[keep]).astype(np.float32)
-        gram = self.Z.T.astype(np.float64) @ self.Z
+        mean, sd = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+        keep = np.flatnonzero(sd > 1e-4)
+        self.Z = ((X[:, keep] - mean[keep].astype(np.float32)) / sd[keep].astype(np.float32)).astype(np.float32)
+        gram = np.zeros((len(keep), len(keep)))
+        for part in np.array_split(self.Z, max(1, len(self.Z) // 50_000)):
+            gram += part.T.astype(np.float64) @ part
         # A small penalty keeps collinear counts from blowing up; it can only weaken a group's partial R2 a little.
         self.inverse = np.linalg.inv(gram + 1e-4 * len(X) * np.eye(len(keep)))
         at = {column: i for i, column in enumerate(keep.tolist())}

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Annotated
@@ -58,6 +59,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     if "--debug" not in sys.argv:
         sys.excepthook = report_defect
+        # What libraries say to each other is for who develops; tests turn every warning into an error.
+        warnings.simplefilter("ignore")
     sys.exit(invoke(sys.argv[1:]))
 
 

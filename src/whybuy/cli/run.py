@@ -100,8 +100,10 @@ class RunSummary:
             session.say()
             session.say("strongest effects, as a change in the chance of the outcome per decision, with 95% intervals:")
             show_table(session.out, EFFECT_COLUMNS, map(effect_row, self.top))
-        else:
+        elif self.effects:
             session.say("no pair is strong or suggestive, stages on the way to a purchase (funnel) aside")
+        else:
+            session.say("no causal question can be asked of this log: `whybuy check` says why")
         session.say()
         session.say(f"report: {self.report}")
 

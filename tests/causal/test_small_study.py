@@ -1,0 +1,177 @@
+"""A small log from a table to effects: encoding, eligibility, the family, scan, confirmation, questions, refusals.
+
+The shop: 240 users, 30 days, an event every 8 hours; after a cart of bags the next event is a purchase of bags half the
+time, after anything else one time in twenty. So a cart of bags raises purchases of bags, and a view of shoes does not.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from whybuy.behavior.family import family_of
+from whybuy.behavior.twins import TwinModels, train_twins
+from whybuy.causal.confirm import confirm_log
+from whybuy.causal.effects import effects_frame
+from whybuy.causal.question import Question, answer
+from whybuy.causal.scan import read_effects, scan_log
+from whybuy.causal.study import Study
+from whybuy.config import config_from_dict
+from whybuy.errors import BehaviorError, ModelError, QuestionError
+from whybuy.events.sequences import SequenceStore, encode_log
+from whybuy.events.shards import ingest
+
+HOUR, DAY = 3_600_000, 86_400_000
+START = 1_700_000_000_000
+N_USERS, N_EVENTS = 240, 90
+
+
+def shop() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kinds = [("view", "shoes"), ("view", "bags"), ("cart", "bags"), ("favorite", "shoes"), ("purchase", "bags")]
+    cart, purchase = 2, 4
+    choice = np.zeros((N_USERS, N_EVENTS), int)
+    for k in range(N_EVENTS):
+        p_buy = 0.12 if k == 0 else np.where(choice[:, k - 1] == cart, 0.5, 0.05)
+        choice[:, k] = np.where(rng.random(N_USERS) < p_buy, purchase, rng.integers(0, 4, N_USERS))
+    user = np.repeat(np.arange(N_USERS), N_EVENTS)
+    ts = START + np.tile(np.arange(N_EVENTS) * 8 * HOUR, N_USERS) + user
+    return pd.DataFrame(
+        {
+            "user_id": [f"{u:04d}" for u in user],
+            "ts": ts,
+            "action": [kinds[i][0] for i in choice.ravel()],
+            "category": [kinds[i][1] for i in choice.ravel()],
+            "item_id": [f"{kinds[i][1]}-{u % 4}" for i, u in zip(choice.ravel(), user, strict=True)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    folder = tmp_path_factory.mktemp("study")
+    columns = ["user_id", "ts", "action", "category", "item_id"]
+    raw = {
+        "horizons": ["1d"],
+        "lookback": "3d",
+        "events": [{"path": "table:log", "columns": {name: name for name in columns}}],
+        "behavior": {"size": "tiny", "epochs": 2},
+        "causal": {"confirm": [["cart:bags", "purchase:bags"]], "confirm_behaviors": 1},
+    }
+    config = config_from_dict(raw, base=folder)
+    for name in ("events", "sequences", "model", "scan", "confirm"):
+        (folder / name).mkdir()
+    log = ingest(config, folder / "events", tables={"log": shop()})
+    store = encode_log(log, folder / "sequences")
+    train_twins(store, log, config, folder / "model")
+    found = Study(store, log, config, folder / "model", folder / "scan")
+    scan_log(found, folder / "scan")
+    confirm_log(found, folder / "confirm")
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame(study):
+    return effects_frame(read_effects(study.heads.parent / "confirm" / "effects.json")).set_index(
+        ["treatment", "outcome"]
+    )
+
+
+def test_the_integers_are_the_log(study):
+    store = SequenceStore.open(study.store.folder, study.log)
+    (sequences,) = list(store)
+    assert sequences.n_users == N_USERS
+    assert sequences.n_events == N_USERS * N_EVENTS
+    assert (np.diff(sequences.offsets) == N_EVENTS).all()
+    assert sequences.user_ids[0] == "0000"
+    named = np.array(store.vocabulary.categories)[sequences.category]
+    assert (named == [str(i).rpartition("-")[0] for i in store.vocabulary.items[sequences.item]]).all()
+
+
+def test_the_family_holds_what_the_log_has(study):
+    family = family_of(study.store, study.config.causal)
+    names = {str(b) for b in family.treatments}
+    assert names == {
+        "view:*", "view:bags", "view:shoes", "favorite:*", "favorite:shoes", "cart:*", "cart:bags",
+        "purchase:*", "purchase:bags",
+    }  # fmt: skip
+    assert {str(a) for a in family.outcomes} == {"purchase:*", "purchase:bags"}
+
+
+def test_trials_have_history_and_follow_up(study):
+    twins = study.twins()
+    protocol = study.protocol("1d")
+    blocks = list(study.trials(twins, "1d").blocks())
+    n = sum(len(block) for block in blocks)
+    per_user = sum(
+        study.log.quality.start_ms + 3 * DAY <= START + k * 8 * HOUR + 5
+        and START + k * 8 * HOUR + 5 + DAY <= protocol.end_ms
+        for k in range(N_EVENTS)
+    )
+    assert abs(n / N_USERS - per_user) <= 1
+    block = blocks[0]
+    assert block.X.shape == (len(block), len(block.columns.names))
+    assert not np.isnan(block.X).any()
+
+
+def test_the_planted_effect_is_found_and_the_absent_one_is_not(frame):
+    cart = frame.loc[("cart:bags", "purchase:bags")]
+    assert cart["method"] == "confirmed"
+    assert cart["ci_low"] > 0.2
+    assert cart["selected_low"] <= cart["ci_low"]
+    view = frame.loc[("view:shoes", "purchase:bags")]
+    # Not carting bags is what a view of shoes displaces: a third of the other decisions.
+    assert view["estimate"] < 0
+
+
+def test_a_treatment_that_is_always_the_outcome_is_refused(frame, study):
+    assert frame.loc[("purchase:bags", "purchase:*"), "verdict"] == "cannot_tell"
+    with pytest.raises(QuestionError, match="Every purchase:bags is itself a purchase:\\*"):
+        answer(Question.of("purchase:bags", "purchase:*", horizon="1d"), study)
+
+
+def test_an_item_that_the_model_has_no_head_for_is_answered(study):
+    found = answer(Question.of("cart:item=bags-1", "purchase:bags", horizon="1d"), study)
+    assert found.method == "confirmed"
+    assert found.n_treated > 100
+    assert found.effect.estimate > 0.2
+
+
+def test_a_named_reference_compares_with_it_alone(study):
+    question = Question.of("cart:bags", "purchase:bags", horizon="1d", reference="view:shoes")
+    found = answer(question, study)
+    assert found.effect.ci_low > 0.2
+    assert found.n_trials < 15_000
+    assert "instead of view:shoes" in found.meaning
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        (("veiw:bags", "purchase:bags", {}), BehaviorError, "Did you mean 'view'"),
+        (("view:bag", "purchase:bags", {}), BehaviorError, "view:bag never happens .* Did you mean view:bags"),
+        (("view:bags", "purchase:hats", {}), BehaviorError, "purchase:hats never happens"),
+        (("view:bags", "purchase:bags", {"horizon": "60d"}), QuestionError, "The log spans .* lookback plus horizon"),
+        (("view:bags", "purchase:bags", {"design": "session"}), QuestionError, "--design session"),
+        (("view:bags", "purchase:bags", {"reference": "view:bags"}), QuestionError, "is the treatment itself"),
+        (("view:bags", "purchase:bags", {"where": "nonsense = 1"}), QuestionError, "no condition on the users table"),
+        (("view:bags", "purchase:bags", {"where": "user_id = 'x'"}), QuestionError, "matches no user"),
+    ],
+)
+def test_questions_that_cannot_be_asked(study, asked, error, message):
+    treatment, outcome, options = asked
+    with pytest.raises(error, match=message):
+        answer(Question.of(treatment, outcome, **{"horizon": "1d", **options}), study)
+
+
+def test_a_corrupt_checkpoint_is_refused(study, tmp_path):
+    for file in study.model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "twin-0.safetensors").write_bytes(b"junk")
+    with pytest.raises(ModelError, match="no checkpoint of this model"):
+        TwinModels.open(tmp_path, study.store)
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "n_items": 7}))
+    with pytest.raises(ModelError, match="trained on a log of 7 items"):
+        TwinModels.open(tmp_path, study.store)
