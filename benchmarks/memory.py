@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/memory.py --json
 
-The log is that of ``ingest.py`` (Parquet). There is no peer: the limit is 4 GiB, and ``ratio`` is limit / peak. ``agree`` is the
-number of rows of the log that are neither kept, merged nor rejected.
+The log is that of ``ingest.py`` (Parquet). There is no peer: the limit is 4 GiB, and ``ratio`` is limit / peak.
+``agree`` is the number of rows of the log that are neither kept, merged nor rejected.
 """
 
 import argparse

@@ -152,7 +152,11 @@ def solve_ridge(G: Float64, C: Float64, penalty: float) -> Float64:
     C : (d + 1, ...) X'y
     penalty : on standardized columns
     """
-    n, mean = G[0, 0], G[0, 1:] / G[0, 0]
+    n = G[0, 0]
+    if n < 1:
+        # Every decision is the outcome: nothing is in its trials, and nothing will be predicted from this.
+        return np.zeros_like(C)
+    mean = G[0, 1:] / n
     centered = G[1:, 1:] - n * np.outer(mean, mean)
     variance = np.diag(centered) / n
     varies = np.flatnonzero(variance > 1e-9 * np.maximum(1, mean**2))
