@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from whybuy.config import config_from_dict
-from whybuy.engine import LocalEngine, engine_of
+from whybuy.engine import LocalEngine, engine_of, give_back_memory
 from whybuy.errors import ConfigError, SourceError
 
 SHARDS = [Path(f"shard-{i}") for i in range(4)]
@@ -31,3 +33,14 @@ def test_spark_is_refused_for_now():
     with pytest.raises(ConfigError, match=r'engine = "spark".*later.*Set engine = "local"'):
         engine_of(config_from_dict(config, base=Path()))
     assert engine_of(config_from_dict({**config, "engine": "local"}, base=Path())) == LocalEngine()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc keeps the holes")
+def test_freed_memory_goes_back_to_the_system():
+    """Small pieces with every second one kept: what is freed between them stays with the process until it is asked."""
+    held = [bytearray(60_000) for _ in range(4_000)]
+    del held[::2]
+    before = psutil.Process().memory_info().rss
+    give_back_memory()
+    assert psutil.Process().memory_info().rss < before - 50_000_000
+    assert len(held) == 2_000

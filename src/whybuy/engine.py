@@ -6,8 +6,10 @@ the same bits. Processes are spawned, not forked: a forked child would keep the 
 parent was killed.
 """
 
+import ctypes
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -98,3 +100,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def give_back_memory() -> None:
+    """Hand freed memory back to the system, called after a shard; without effect where the C library is not glibc.
+
+    Batches of many shapes leave holes that glibc keeps: on a log of 5 million events they come to over a gibibyte.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from whybuy.config import Config
-from whybuy.engine import engine_of
+from whybuy.engine import engine_of, give_back_memory
 from whybuy.progress import Report, quiet
 from whybuy.workspace import Workspace, fingerprint
 
@@ -149,6 +149,7 @@ class Pipeline:
         fresh = self.workspace.is_fresh(name, inputs)
         started = time.monotonic()
         self.workspace.stage(name, inputs, lambda folder: STAGES[name].build(self, folder))
+        give_back_memory()
         done = StageDone(name, None if fresh else time.monotonic() - started)
         self.finished(done)
         return done

@@ -9,6 +9,7 @@ for a.
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ from whybuy.progress import Report, quiet
 
 _BATCH_TOKENS = 3_072
 _VALIDATION_SHARE = 0.1
+_BLOCK_EVENTS = 65_536
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,16 @@ class TrainingSet:
     @classmethod
     def of(cls, sequences: Sequences, heads: Heads, codes: TokenCodes) -> "TrainingSet":
         """Prepare ``sequences`` for training."""
-        moments = Moments.of(sequences, reach_ms=max(*heads.horizons_ms, LONGEST_WINDOW_MS))
+        moments = Moments.of(sequences, reach_ms=_reach_ms(heads))
+        targets, wide = _labels_and_history(sequences, len(moments), heads)
         return cls(
             sequences=sequences,
             moments=moments,
-            targets=targets_of(sequences, moments, heads),
+            targets=targets,
             tokens=Tokens.of(sequences, moments, codes),
             rows=Rows.of(sequences.offsets),
             heads=heads,
-            wide=_wide(sequences, heads),
+            wide=wide,
         )
 
     def reading_time(self, moment: Ints) -> ReadingTime:
@@ -240,12 +243,28 @@ def losses_to_json(losses: list[EpochLoss]) -> list[dict[str, float | int | None
     return [{k: (v if math.isfinite(v) else None) for k, v in asdict(loss).items()} for loss in losses]
 
 
-def _wide(sequences: Sequences, heads: Heads) -> npt.NDArray[np.float16]:
-    parts = []
-    for block in sequences.blocks(65_536):
-        moments = Moments.of(block, reach_ms=LONGEST_WINDOW_MS)
-        parts.append(history_features(block, moments, heads.spec).values.astype(np.float16))
-    return np.concatenate(parts)
+def _reach_ms(heads: Heads) -> int:
+    return max(*heads.horizons_ms, LONGEST_WINDOW_MS)
+
+
+def _labels_and_history(sequences: Sequences, n_moments: int, heads: Heads) -> tuple[Targets, npt.NDArray[np.float16]]:
+    """Return labels and features of all moments, filled in block by block of users.
+
+    What lies between, the running sums of every behavior, is several times as large as what is kept.
+    """
+    kept: list[npt.NDArray[Any]] = []
+    at = 0
+    for block in sequences.blocks(_BLOCK_EVENTS):
+        moments = Moments.of(block, reach_ms=_reach_ms(heads))
+        labels = targets_of(block, moments, heads)
+        wide = history_features(block, moments, heads.spec).values.astype(np.float16)
+        parts = (labels.decided, labels.behavior, labels.outcome, labels.followed, wide)
+        kept = kept or [np.empty((n_moments, *part.shape[1:]), part.dtype) for part in parts]
+        for whole, part in zip(kept, parts, strict=True):
+            whole[at : at + len(moments)] = part
+        at += len(moments)
+    *labels_of_all, wide_of_all = kept
+    return Targets(*labels_of_all), wide_of_all
 
 
 def _scale(data: TrainingSet, users: Bools) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.targets import Bytes, Heads
 from whybuy.behavior.twins import TwinModels
 from whybuy.config import Config, duration_ms, duration_text
+from whybuy.engine import give_back_memory
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features, windowed_counts
@@ -26,7 +27,8 @@ from whybuy.events.moments import Moments, decisions, in_moment, prefix_counts, 
 from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, matches, matches_in_shard
 from whybuy.progress import Report, quiet
 
-BLOCK_EVENTS = 65_536
+BLOCK_EVENTS = 16_384
+_JUDGED_EVENTS = 65_536
 _MANY_BEHAVIORS = 80
 _OWN_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d"))
 
@@ -155,6 +157,7 @@ class TrialSource:
                 yield self.block(block, judged, extra[first_event : first_event + block.n_events])
                 first_moment += n
                 first_event += block.n_events
+            give_back_memory()
 
     def block(self, sequences: Sequences, judged: "Judged", extra: Bytes) -> TrialBlock:
         """Return the trials of ``sequences``; ``extra`` (n_events, n_extra) marks the extra behaviors."""
@@ -253,12 +256,19 @@ def save_heads(
     Half precision: a logit's rounding (under 1 in 1,000) is far below its error.
     """
     for done, shard in enumerate(store.shards):
-        sequences = Sequences.open(shard)
-        moments = Moments.of(sequences, reach_ms=protocol.horizon_ms)
-        trials = protocol.eligible(sequences, moments)
-        with_trials = np.bincount(moments.user[trials], minlength=sequences.n_users) > 0
-        at, logits = twins.judge(sequences, keep=with_trials)
-        wanted = trials[at]
-        np.save(folder / f"{shard.name}.moments.npy", at[wanted])
-        np.save(folder / f"{shard.name}.logits.npy", logits[wanted].astype(np.float16))
+        places: list[Ints] = []
+        found: list[npt.NDArray[np.float16]] = []
+        first_moment = 0
+        for block in Sequences.open(shard).blocks(_JUDGED_EVENTS):
+            moments = Moments.of(block, reach_ms=protocol.horizon_ms)
+            trials = protocol.eligible(block, moments)
+            with_trials = np.bincount(moments.user[trials], minlength=block.n_users) > 0
+            at, logits = twins.judge(block, keep=with_trials)
+            wanted = trials[at]
+            places.append(first_moment + at[wanted])
+            found.append(logits[wanted].astype(np.float16))
+            first_moment += len(moments)
+        np.save(folder / f"{shard.name}.moments.npy", np.concatenate(places))
+        np.save(folder / f"{shard.name}.logits.npy", np.concatenate(found))
+        give_back_memory()
         report("heads", done + 1, len(store.shards))
