@@ -5,7 +5,7 @@ import psutil
 import pytest
 
 from whybuy.config import config_from_dict
-from whybuy.engine import LocalEngine, engine_of, give_back_memory
+from whybuy.engine import LocalEngine, engine_of, give_back_memory, steady_duckdb
 from whybuy.errors import ConfigError, SourceError
 
 SHARDS = [Path(f"shard-{i}") for i in range(4)]
@@ -44,3 +44,11 @@ def test_freed_memory_goes_back_to_the_system():
     give_back_memory()
     assert psutil.Process().memory_info().rss < before - 50_000_000
     assert len(held) == 2_000
+
+
+def test_sums_of_fractions_have_the_same_bits_on_every_run():
+    query = (
+        "SELECT k, sum(x) FROM (SELECT i % 3 AS k, 1 / (1 + i) AS x FROM range(2_000_000) r(i)) GROUP BY k ORDER BY k"
+    )
+    with steady_duckdb() as con:
+        assert len({str(con.execute(query).fetchall()) for _ in range(5)}) == 1

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import duckdb
-
 from whybuy import columns as c
 from whybuy.campaign.adjusted import adjusted_result
 from whybuy.campaign.assignments import TREATED, Assignments, Design, design_of, read_assignments
@@ -15,6 +13,7 @@ from whybuy.campaign.result import CampaignResult, nothing_known
 from whybuy.campaign.verdict import judged
 from whybuy.causal.effects import Estimate
 from whybuy.config import Config, duration_ms, duration_text
+from whybuy.engine import steady_duckdb
 from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import Behavior, parse_behavior
 from whybuy.events.log import ITEMS, EventLog
@@ -198,7 +197,7 @@ def _require_outcome(log: EventLog, outcome: Behavior) -> None:
         ) WHERE {condition}
     """
     files = {"shards": [str(shard) for shard in log.shards], "items": str(log.folder / ITEMS)}
-    with duckdb.connect() as connection:
+    with steady_duckdb() as connection:
         row = connection.execute(sql, {**parameters, **files}).fetchone()
     if row is not None and row[0] > 0:
         return

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import duckdb
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from whybuy import columns as c
 from whybuy.config import Config
+from whybuy.engine import steady_duckdb
 from whybuy.events.log import EventLog
 
 Kind = Literal["randomized", "targeted", "unknown"]
@@ -79,7 +79,7 @@ def read_assignments(log: EventLog) -> Assignments:
         empty = pd.DataFrame(columns=[c.CAMPAIGN, c.USER, c.TIME_MS, c.ARM, c.PROPENSITY, N_ARMS])
         return Assignments(empty, empty[[c.CAMPAIGN, c.USER, c.TIME_MS]])
     shards = {"shards": [str(shard) for shard in log.shards]}
-    with duckdb.connect() as connection:
+    with steady_duckdb() as connection:
         assigned = connection.execute(_ASSIGNED_SQL, shards).df()
         redeemed = connection.execute(_REDEEMED_SQL, shards).df()
     return Assignments(assigned, redeemed)

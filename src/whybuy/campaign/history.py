@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from whybuy import columns as c
+from whybuy.engine import steady_duckdb
 from whybuy.events.behaviors import Behavior
 from whybuy.events.log import ITEMS, EventLog
 from whybuy.progress import Report, quiet
@@ -90,7 +91,7 @@ def history_of(
     wanted = pd.DataFrame({_ROW: np.arange(len(rows)), c.USER: rows[c.USER], _AT: rows[c.TIME_MS].astype("int64")})
     covariates = _covariates(log, window, detailed=detailed)
     facts, blocks = [], []
-    with duckdb.connect() as connection:
+    with steady_duckdb() as connection:
         connection.register("wanted", wanted)
         connection.register("top", _top_categories(log).rename_axis("k").reset_index())
         for done, shard in enumerate(log.shards):

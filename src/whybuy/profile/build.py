@@ -10,6 +10,7 @@ import duckdb
 
 from whybuy import columns as c
 from whybuy.config import Config
+from whybuy.engine import steady_duckdb
 from whybuy.events.log import ITEMS, USERS, EventLog
 from whybuy.profile.facts import write_facts
 from whybuy.profile.lifecycle import Lifecycle
@@ -30,7 +31,7 @@ def build_profiles(log: EventLog, config: Config, folder: Path, *, report: Repor
     rule = Lifecycle.of_span(span_days)
     context = Context(log.quality.end_ms, rule.new_days, config.timezone, log.quality.has_times)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".profiles-") as scratch, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".profiles-") as scratch, steady_duckdb() as connection:
         parts = Path(scratch)
         for done, shard in enumerate(log.shards):
             write_facts(connection, shard, log.folder / ITEMS, config.timezone, parts / shard.name)

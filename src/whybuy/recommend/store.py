@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from whybuy import columns as c
+from whybuy.engine import steady_duckdb
 
 _MEMORY = "1200MB"  # a quarter of what a whole run may use; beyond it DuckDB spills
 
@@ -22,7 +23,7 @@ _MEMORY = "1200MB"  # a quarter of what a whole run may use; beyond it DuckDB sp
 @contextmanager
 def connection(beside: Path | None = None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """Yield a connection and a scratch folder, in ``beside`` or the system's place, both gone afterwards."""
-    with TemporaryDirectory(dir=beside, prefix=".scratch-") as scratch, duckdb.connect() as con:
+    with TemporaryDirectory(dir=beside, prefix=".scratch-") as scratch, steady_duckdb() as con:
         con.execute(f"SET temp_directory = {quoted(scratch)}")
         con.execute(f"SET memory_limit = '{_MEMORY}'")
         yield con, Path(scratch)
