@@ -4,6 +4,7 @@ Unknown keys are refused with the nearest known key. Paths are relative to the f
 ``"30m"``, ``"6h"``, ``"7d"`` and kept as integer milliseconds beside the text.
 """
 
+import os
 import re
 import tomllib
 from datetime import UTC, datetime
@@ -241,7 +242,7 @@ class Config(_Table):
         """Return ``path`` made absolute from the config's folder (URLs are left as they are)."""
         if "://" in path:
             return path
-        return str(self.base / path)
+        return os.path.normpath(self.base / path)
 
     def latest_ms(self) -> int:
         """Return the last plausible time, in milliseconds."""
