@@ -26,7 +26,7 @@ class WhybuyError(ValueError):
     @classmethod
     def of(cls, *, found: str, needed: str, do: str) -> Self:
         """Return the error whose three-part text is built from these facts."""
-        return cls(f"{_sentence(found)} {_sentence(needed)} {_sentence(do)}")
+        return cls(f"{_sentence(found)} {_sentence(_need(needed))} {_sentence(do)}")
 
 
 class ConfigError(WhybuyError):
@@ -80,6 +80,14 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice most like ``word``, or None where none is near."""
     found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return found[0] if found else None
+
+
+def _need(text: str) -> str:
+    """Make a sentence of a need that is written as a phrase."""
+    text = text.strip()
+    if "needed" in text or not text[:1].islower():
+        return text
+    return f"Needed: {text}"
 
 
 def _sentence(text: str) -> str:

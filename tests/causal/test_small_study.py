@@ -43,7 +43,7 @@ def shop() -> pd.DataFrame:
             "ts": ts,
             "action": [kinds[i][0] for i in choice.ravel()],
             "category": [kinds[i][1] for i in choice.ravel()],
-            "item_id": [f"{kinds[i][1]}-{u % 4}" for i, u in zip(choice.ravel(), user, strict=True)],
+            "item_id": [f"{kinds[i][1]}-{u % 4 if u else 'rare'}" for i, u in zip(choice.ravel(), user, strict=True)],
         }
     )
 
@@ -138,6 +138,18 @@ def test_an_item_that_the_model_has_no_head_for_is_answered(study):
     assert found.effect.estimate > 0.2
 
 
+def test_a_question_asked_alone_is_a_family_of_one(study):
+    effect = answer(Question.of("cart:bags", "purchase:bags", horizon="1d"), study).effect
+    assert effect.q_value == effect.q_value_by == effect.p_value < 0.05
+
+
+def test_what_is_too_rare_for_the_scan_is_too_rare_for_a_question(study):
+    found = answer(Question.of("view:item=shoes-rare", "purchase:bags", horizon="1d"), study)
+    assert found.verdict == "cannot_tell"
+    assert found.effect.estimate is None
+    assert "by 1 users; 50 events by 20 users are needed" in found.reasons[0]
+
+
 def test_a_named_reference_compares_with_it_alone(study):
     question = Question.of("cart:bags", "purchase:bags", horizon="1d", reference="view:shoes")
     found = answer(question, study)
@@ -152,6 +164,7 @@ def test_a_named_reference_compares_with_it_alone(study):
         (("veiw:bags", "purchase:bags", {}), BehaviorError, "Did you mean 'view'"),
         (("view:bag", "purchase:bags", {}), BehaviorError, "view:bag never happens .* Did you mean view:bags"),
         (("view:bags", "purchase:hats", {}), BehaviorError, "purchase:hats never happens"),
+        (("campaign:spring/sent", "purchase:bags", {}), QuestionError, "done to people.* `whybuy campaign spring`"),
         (("view:bags", "purchase:bags", {"horizon": "60d"}), QuestionError, "The log spans .* lookback plus horizon"),
         (("view:bags", "purchase:bags", {"design": "session"}), QuestionError, "--design session"),
         (("view:bags", "purchase:bags", {"reference": "view:bags"}), QuestionError, "is the treatment itself"),

@@ -48,6 +48,15 @@ class Family:
         return [(b, a) for b in self.treatments for a in self.outcomes]
 
 
+def too_rare(behavior: Behavior, n_events: int, n_users: int) -> str | None:
+    """Return why a behavior is too rare for any effect, in words; None where it is not."""
+    if n_events >= MIN_EVENTS and n_users >= MIN_USERS:
+        return None
+    return (
+        f"{behavior} happens {n_events} times by {n_users} users; {MIN_EVENTS} events by {MIN_USERS} users are needed."
+    )
+
+
 def family_of(store: SequenceStore, config: CausalConfig) -> Family:
     """Return the family of a log; one pass over its shards for the counts."""
     vocabulary = store.vocabulary
@@ -61,7 +70,7 @@ def family_of(store: SequenceStore, config: CausalConfig) -> Family:
         outcomes=tuple(b for b in present if b.action in config.outcomes),
         n_events={b: counted[b][0] for b in present},
         n_users={b: counted[b][1] for b in present},
-        modeled=tuple(b for b in present if counted[b][0] >= MIN_EVENTS and counted[b][1] >= MIN_USERS),
+        modeled=tuple(b for b in present if too_rare(b, *counted[b]) is None),
     )
 
 

@@ -6,7 +6,9 @@ Refuses with a reason what cannot be asked; what can be asked but not told is an
 from dataclasses import dataclass, replace
 
 import duckdb
+import numpy as np
 
+from whybuy.behavior.family import too_rare
 from whybuy.causal.checks import PairData
 from whybuy.causal.confirm import (
     PairJudge,
@@ -20,6 +22,7 @@ from whybuy.causal.effects import Effect
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64
 from whybuy.causal.study import Study
+from whybuy.causal.verdict import refused
 from whybuy.errors import BehaviorError, QuestionError, nearest
 from whybuy.events.behaviors import Behavior, contains, parse_behavior
 from whybuy.events.log import EventLog
@@ -89,6 +92,10 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     """
     config, log = study.config, study.log
     require_possible(question, study)
+    for behavior in (question.treatment, question.outcome):
+        rare = too_rare(behavior, *_support(behavior, study.store, log))
+        if rare is not None:
+            return refused(question.treatment, question.outcome, question.horizon, rare)
     asked = [b for b in (question.treatment, question.outcome, question.reference) if b is not None]
     twins = study.twins()
     known = [b for b in asked if b in twins.heads.index.behaviors]
@@ -105,10 +112,16 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     judge = PairJudge(table, question.horizon, config)
     if question.reference is None:
         nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)
-        return judge(pair, *pair_data(table, nuisance, pair))
-    effect = judge(pair, *_against_reference(table, question, config.seed))
+        return _alone(judge(pair, *pair_data(table, nuisance, pair)))
+    effect = _alone(judge(pair, *_against_reference(table, question, config.seed)))
     instead = f"{question.treatment} now instead of {question.reference}, everything after as it goes"
     return replace(effect, meaning=instead)
+
+
+def _alone(effect: Effect) -> Effect:
+    """Give the answer to a question asked alone its q-values: in a family of one they are the p-value."""
+    p = effect.effect.p_value
+    return replace(effect, effect=replace(effect.effect, q_value=p, q_value_by=p))
 
 
 def require_possible(question: Question, study: Study) -> None:
@@ -120,6 +133,7 @@ def require_possible(question: Question, study: Study) -> None:
             do="Map a time column in whybuy.toml",
         )
     study.protocol(question.horizon).require_possible()
+    _require_decision(question.treatment)
     for behavior in (question.treatment, question.outcome, question.reference):
         if behavior is not None:
             _require_in_log(behavior, study.store, study.log)
@@ -143,13 +157,32 @@ def _against_reference(table: TrialTable, question: Question, seed: int) -> tupl
     return keep, restricted(table, keep, T.astype(float), Y.astype(float), e, m)
 
 
-def _require_in_log(behavior: Behavior, store: SequenceStore, log: EventLog) -> None:
+def _require_decision(treatment: Behavior) -> None:
+    """Raise QuestionError where the treatment is done to people, not by them."""
+    if treatment.action not in ("campaign", "impression"):
+        return
+    campaign = "" if treatment.kind == "any" else f" {treatment.target}"
+    raise QuestionError.of(
+        found=f"{treatment} is done to people, and a step is a decision of theirs",
+        needed="a treatment that people do, as view:* or search:*",
+        do=f"Run `whybuy campaign{campaign}`" if treatment.action == "campaign" else "Ask for what follows it: view:*",
+    )
+
+
+def _support(behavior: Behavior, store: SequenceStore, log: EventLog) -> tuple[int, int]:
+    """Return how many events the behavior has in the log, and by how many users."""
+    n_events = n_users = 0
     for sequences, shard in zip(store, log.shards, strict=True):
-        if behavior.kind in ("query", "campaign"):
-            if matches_in_shard(behavior, shard).any():
-                return
-        elif matches(behavior, sequences, store.vocabulary).any():
-            return
+        by_query = behavior.kind in ("query", "campaign")
+        hits = matches_in_shard(behavior, shard) if by_query else matches(behavior, sequences, store.vocabulary)
+        n_events += int(np.count_nonzero(hits))
+        n_users += len(np.unique(sequences.event_user[np.flatnonzero(hits)]))
+    return n_events, n_users
+
+
+def _require_in_log(behavior: Behavior, store: SequenceStore, log: EventLog) -> None:
+    if _support(behavior, store, log)[0] > 0:
+        return
     known: list[str] = {
         "category": store.vocabulary.categories,
         "item": [str(i) for i in store.vocabulary.items[:20_000]],

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import entr, expit
 
-from whybuy.behavior.family import MIN_EVENTS, MIN_USERS, Family
+from whybuy.behavior.family import Family, too_rare
 from whybuy.behavior.twins import TwinModels, family_in
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.residuals import (
@@ -275,10 +275,8 @@ class _ScanTable:
         outcomes = [behaviors[i] for i in self.source.outcomes]
         for behavior, known in ((treatment, behaviors), (outcome, outcomes)):
             if behavior not in known:
-                why = (
-                    f"{behavior} happens {self.family.n_events[behavior]} times by {self.family.n_users[behavior]} "
-                    f"users; {MIN_EVENTS} events by {MIN_USERS} users are needed."
-                )
+                n_events, n_users = self.family.n_events[behavior], self.family.n_users[behavior]
+                why = too_rare(behavior, n_events, n_users) or f"{behavior} is not modeled."
                 return refused(treatment, outcome, self.horizon, why)
         if contains(outcome, treatment) and treatment != outcome:
             return refused(treatment, outcome, self.horizon, f"Every {treatment} is itself a {outcome}.")
