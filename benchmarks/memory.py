@@ -22,7 +22,7 @@ from ingest import COLUMNS, draw
 LIMIT_GIB = 4.0
 
 
-def peak_of(process: subprocess.Popen[str]) -> list[float]:
+def peak_of(process: subprocess.Popen[bytes]) -> list[float]:
     """Watch the resident memory of a process and its children; the list's only entry is the peak in GiB."""
     peak = [0.0]
 
@@ -52,11 +52,17 @@ def main() -> None:
         (folder / "whybuy.toml").write_text(f'[[events]]\npath = "log.parquet"\n[events.columns]\n{columns}\n')
         program = [sys.executable, "-c", "from whybuy.cli import main; main()", "run", "--json"]
         start = time.perf_counter()
-        process = subprocess.Popen(program, cwd=folder, stdout=subprocess.PIPE, text=True)
-        peak = peak_of(process)
-        answer = json.loads(process.communicate()[0])
+        with (folder / "answer.json").open("w") as stdout:
+            process = subprocess.Popen(program, cwd=folder, stdout=stdout)
+            peak = peak_of(process)
+            if process.wait() != 0:
+                sys.exit(f"whybuy run ended with {process.returncode}")
+        text = (folder / "answer.json").read_text()
         seconds = time.perf_counter() - start
-    rows = answer["rows"]
+    try:
+        rows = json.loads(text)["rows"]
+    except json.JSONDecodeError as error:
+        sys.exit(f"whybuy run --json printed no JSON ({error}), peak {peak[0]:.2f} GiB: {text[:300]!r}")
     result = {
         "name": "memory",
         "ours": peak[0],
