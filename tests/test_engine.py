@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,3 +53,14 @@ def test_sums_of_fractions_have_the_same_bits_on_every_run():
     )
     with steady_duckdb() as con:
         assert len({str(con.execute(query).fetchall()) for _ in range(5)}) == 1
+
+
+def test_no_bar_is_drawn_among_the_answers():
+    """DuckDB draws one by default where the program has no main file, as here and in a notebook."""
+    told = "print(con.execute(\"SELECT current_setting('enable_progress_bar')\").fetchone()[0])"
+    code = f"import duckdb; from whybuy.engine import steady_duckdb; con = steady_duckdb(); {told}"
+    plain = f"import duckdb; con = duckdb.connect(); {told}"
+    found = [
+        subprocess.run([sys.executable, "-c", c], capture_output=True, text=True, check=True) for c in (code, plain)
+    ]
+    assert [run.stdout.strip() for run in found] == ["False", "True"]

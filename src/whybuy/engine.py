@@ -120,7 +120,10 @@ def steady_duckdb() -> "duckdb.DuckDBPyConnection":
     """Return a DuckDB in memory whose sums of fractions have the same bits on every run.
 
     One thread: several add up in the order in which they happen to finish. Speed comes from shards side by side.
+    No bar: where there is no main file (``python -c``, a notebook) DuckDB would draw it among the answers on stdout.
     """
     import duckdb
 
-    return duckdb.connect(config={"threads": 1})
+    con = duckdb.connect(config={"threads": 1})
+    con.execute("SET enable_progress_bar = false")
+    return con

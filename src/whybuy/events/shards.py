@@ -85,6 +85,7 @@ def _connection(stage: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnectio
         "temp_directory": str(stage / "spilled"),
     }
     with duckdb.connect(config=settings) as con:
+        con.execute("SET enable_progress_bar = false")  # it would be drawn on stdout, among the answers
         con.execute(f"SET TimeZone = {sql_text(timezone)}")
         register_functions(con)
         yield con
