@@ -19,7 +19,7 @@ from referencing import Registry, Resource
 from whybuy.workspace import code_version
 
 TESTS = Path(__file__).parent
-DATA = Path(os.environ.get("WHYBUY_DATA", TESTS.parent.parent / "shared" / "data"))
+DATA = Path(os.environ.get("WHYBUY_DATA", TESTS.parent.parent / "shared" / "data")).resolve()
 RESUMED = pytest.StashKey[int]()
 
 

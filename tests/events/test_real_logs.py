@@ -1,15 +1,12 @@
 """Public logs with mappings written by hand; the counts are those that their publishers or a plain query give."""
 
-import os
-from pathlib import Path
-
 import duckdb
 import pytest
 
+from tests.conftest import DATA
 from tests.events.small_logs import ingest_config
 from whybuy.events.quality import capabilities
 
-DATA = Path(os.environ.get("WHYBUY_DATA", Path(__file__).parents[3] / "shared" / "data"))
 pytestmark = pytest.mark.real_data
 
 TAOBAO = {
