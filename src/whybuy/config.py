@@ -145,11 +145,15 @@ class CleanConfig(_Table):
 class BehaviorConfig(_Table):
     """The behavior model."""
 
-    size: Literal["auto", "tiny", "small"] = "auto"
+    size: Literal["auto", "tiny", "small", "base", "large", "xl"] = "auto"
     epochs: int | None = None
     """Passes over the log; chosen from its size where absent."""
     max_events: int = 600_000
     """At most this many events are trained on (a random sample of users beyond)."""
+    text: bool = False
+    """Whether queries, reviews and titles are read by the sentence model of the extra ``text``."""
+    accumulate: int = 1
+    """Parts that a step is read in one after another, where memory does not hold it at once."""
 
 
 class CausalConfig(_Table):

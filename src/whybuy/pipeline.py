@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from whybuy.config import Config
 from whybuy.engine import engine_of, give_back_memory
 from whybuy.progress import Report, quiet
+from whybuy.workspace import CARD as STAGE_CARD
 from whybuy.workspace import Workspace, fingerprint
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 EFFECTS = "effects.json"
 CAMPAIGNS = "campaigns.json"
 REPORT = "report.html"
+TRAINING = "training"
+"""Beside the stages: what an interrupted training needs to go on, a folder per log."""
+TEXT_CACHE = "text-cache"
+"""Beside the stages: vectors of texts by their hash."""
 TRUTH = "truth.json"
 CARD = "workspace.json"
 """Beside the stages: which config the workspace was made from."""
@@ -196,8 +202,10 @@ def _ingest(run: Pipeline, folder: Path) -> None:
 
 def _encode(run: Pipeline, folder: Path) -> None:
     from whybuy.events.sequences import encode_log
+    from whybuy.events.text import packaged_embedder
 
-    encode_log(run.log, folder, report=run.report)
+    embedder = packaged_embedder() if run.config.behavior.text else None
+    encode_log(run.log, folder, embedder=embedder, text_cache=run.workspace.root / TEXT_CACHE, report=run.report)
 
 
 def _train(run: Pipeline, folder: Path) -> None:
@@ -210,7 +218,10 @@ def _train(run: Pipeline, folder: Path) -> None:
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        train_twins(run.store, run.log, run.config, folder, report=run.report)
+        checkpoints = run.workspace.root / TRAINING / str(_content(run.folder("sequences") / STAGE_CARD))[:16]
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        train_twins(run.store, run.log, run.config, folder, checkpoints=checkpoints, report=run.report)
+        shutil.rmtree(checkpoints.parent)
     finally:
         torch.use_deterministic_algorithms(before)
 
@@ -260,7 +271,7 @@ _ASKED = {"horizons": True, "lookback": True, "seed": True}
 
 STAGES = {
     "events": Stage(_ingest, (), dict.fromkeys(_READ, True)),
-    "sequences": Stage(_encode, ("events",)),
+    "sequences": Stage(_encode, ("events",), {"behavior": {"text"}}),
     "model": Stage(
         _train, ("sequences",), {"behavior": True, "causal": set(_QUESTIONS), "horizons": True, "seed": True}
     ),

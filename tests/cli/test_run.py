@@ -42,7 +42,7 @@ def summary(quality) -> RunSummary:
     return RunSummary(
         quality=quality,
         training={
-            "plan": {"width": 64, "depth": 2, "epochs": 8},
+            "plan": {"trunk": {"width": 64, "depth": 2}, "epochs": 8},
             "parameters": 1234,
             "share_of_users": 0.5,
         },

@@ -4,6 +4,7 @@ import numpy as np
 
 from whybuy.columns import ACTIONS
 from whybuy.events.sequences import Sequences, Vocabulary
+from whybuy.events.vocabulary import category_paths
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
@@ -18,6 +19,10 @@ def vocabulary(categories=("shoes", "shoes/boots", "bags"), items=("i0", "i1", "
         price_edges=np.array([10.0]),
         attributes={},
         exposures=[],
+        brands=["acme"],
+        item_brand_code=np.zeros(len(items), np.int32),
+        item_text=np.full(len(items), -1, np.int32),
+        category_path=category_paths(sorted(categories)),
     )
 
 
@@ -40,6 +45,12 @@ def sequences(users: dict[str, list[tuple]], words: Vocabulary | None = None) ->
         item=item,
         category=np.append(words.item_category, np.int32(-1))[item],
         price_band=np.zeros(n, np.int8),
+        price_relative=np.zeros(n, np.int8),
+        quantity=np.zeros(n, np.int8),
+        rating=np.zeros(n, np.int8),
+        slot=np.zeros(n, np.int8),
+        session_start=np.isin(np.arange(n), starts),
+        text=np.full(n, -1, np.int32),
         spend=np.zeros(n, np.float32),
         exposure=np.zeros(n, np.int16),
         attributes=np.zeros((len(starts), len(words.attributes)), np.int16),

@@ -1,322 +1,349 @@
-"""Training of the twin models: each on the users of the other's fold, so that every user is judged by a stranger.
+"""The training loop: read it from top to bottom in :func:`fit`.
 
-The loop is plain: AdamW with warm-up and cosine, clipping, one pass after another over batches of rows in an order
-drawn from the seed; a tenth of the training users is held out, and the pass with the best held-out loss is kept.
-Positions without full follow-up teach no outcome; moments that are outcome a themselves do not teach the trials' head
-for a.
+AdamW with warm-up and cosine, clipping, one pass after another over packed rows in an order drawn from the seed; the
+pass with the best held-out loss is kept. Positions without full follow-up teach no outcome; moments that are outcome a
+themselves do not teach the trials' head for a. Everything that the rest of a run depends on is in its checkpoint, so a
+run that was killed and goes on ends with the same bits as one that was not. Devices, precision and several processes
+are Lightning Fabric's.
 """
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn import functional as F
 
-from whybuy.behavior.rows import (
-    N_PRICES,
-    Rows,
-    TokenCodes,
-    Tokens,
-    event_batch,
-    readings,
-)
-from whybuy.behavior.targets import Heads, Targets, targets_of
-from whybuy.behavior.transformer import BehaviorTransformer, ModelShape, ReadingTime
+from whybuy.behavior.batch import Batch
+from whybuy.behavior.checkpoint import Checkpoint
+from whybuy.behavior.examples import Examples
+from whybuy.behavior.model import BehaviorModel, Losses
+from whybuy.behavior.packing import Packed
+from whybuy.behavior.sizes import TrainingPlan
 from whybuy.errors import ModelError
-from whybuy.events.features import LONGEST_WINDOW_MS, history_features
-from whybuy.events.moments import Moments
-from whybuy.events.sequences import Bools, Ints, Sequences
+from whybuy.events.sequences import Bools, Ints
 from whybuy.progress import Report, quiet
 
-_BATCH_TOKENS = 3_072
-_VALIDATION_SHARE = 0.1
-_BLOCK_EVENTS = 65_536
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How much is trained.
-
-    Attributes
-    ----------
-    width, depth, attention_heads : sizes of the trunk
-    epochs : passes over the training users
-    learning_rate : peak of the schedule
-    """
-
-    width: int = 64
-    depth: int = 2
-    attention_heads: int = 4
-    epochs: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    dropout: float = 0.1
-    seed: int = 7
+VALIDATION_SHARE = 0.1
+_CLIP = 1.0
+_JUDGE_ROWS = 32
 
 
 @dataclass(frozen=True)
 class EpochLoss:
-    """Losses of one pass, nats per decision: propensities and outcomes summed over behaviors."""
+    """Losses of one pass, nats per decision.
+
+    Attributes
+    ----------
+    train : the weighted sum that is minimized, mean over the pass
+    validation : the sum of the losses that choose the pass
+    parts : every held-out loss by name
+    """
 
     epoch: int
     train: float
     validation: float
-    validation_propensity: float
-    validation_outcome: float
+    parts: dict[str, float]
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the weights, the optimizer and the random numbers, all that its rest depends on."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    total: float = 0.0
+    weight: float = 0.0
+    tokens: int = 0
+    best: float = math.inf
+    waited: int = 0
+
+    def add(self, loss: float, decisions: float, tokens: int) -> None:
+        """Count one step."""
+        self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
+        self.total, self.weight, self.tokens = self.total + loss, self.weight + decisions, self.tokens + tokens
+
+    def next_epoch(self, best: float, *, waited: int) -> "Progress":
+        """Return the beginning of the next pass."""
+        return Progress(self.epoch + 1, 0, self.step, tokens=self.tokens, best=best, waited=waited)
 
 
 @dataclass(frozen=True)
-class TrainingSet:
-    """Everything a twin can be taught from: events, labels, and which users are whose."""
+class Watch:
+    """Who looks on while a model is trained.
 
-    sequences: Sequences
-    moments: Moments
-    targets: Targets
-    tokens: Tokens
-    rows: Rows
-    heads: Heads
-    wide: npt.NDArray[np.float16]
-    """(n_moments, n_wide) features of history, in half precision: they are the largest thing in memory."""
+    Attributes
+    ----------
+    report : progress, drawn live
+    task : the name of the bar
+    checkpoint : where to keep and find what an interrupted run needs
+    log : called with (figures by name, step) after every pass
+    """
 
-    @classmethod
-    def of(cls, sequences: Sequences, heads: Heads, codes: TokenCodes) -> "TrainingSet":
-        """Prepare ``sequences`` for training."""
-        moments = Moments.of(sequences, reach_ms=_reach_ms(heads))
-        targets, wide = _labels_and_history(sequences, len(moments), heads)
-        return cls(
-            sequences=sequences,
-            moments=moments,
-            targets=targets,
-            tokens=Tokens.of(sequences, moments, codes),
-            rows=Rows.of(sequences.offsets),
-            heads=heads,
-            wide=wide,
-        )
-
-    def reading_time(self, moment: Ints) -> ReadingTime:
-        """Return what is known at the times of moments."""
-        return ReadingTime(
-            torch.from_numpy(self.tokens.moment_gap[moment]),
-            torch.from_numpy(self.tokens.moment_hour[moment]),
-            torch.from_numpy(self.wide[moment].astype(np.float32)),
-        )
+    report: Report = quiet
+    task: str = "train"
+    checkpoint: Checkpoint | None = None
+    log: Callable[[dict[str, float], int], None] | None = None
 
 
-def model_shape(heads: Heads, codes: TokenCodes, plan: TrainingPlan, *, n_wide: int) -> ModelShape:
-    """Return the shape of a model for these heads and codes."""
-    vocabulary = heads.index.vocabulary
-    return ModelShape(
-        n_items=codes.n_items,
-        n_categories=codes.n_categories,
-        n_prices=N_PRICES,
-        n_exposures=len(vocabulary.exposures) + 1,
-        attribute_levels=tuple(len(levels) + 1 for levels in vocabulary.attributes.values()),
-        n_behaviors=heads.n_behaviors,
-        n_outcomes=heads.n_outcomes,
-        n_wide=n_wide,
-        width=plan.width,
-        depth=plan.depth,
-        heads=plan.attention_heads,
-        dropout=plan.dropout,
-    )
+@dataclass(frozen=True)
+class _Run:
+    """What every step needs; ``wrapped`` is the model as Fabric calls it."""
+
+    model: BehaviorModel
+    wrapped: Any
+    optimizer: Any
+    examples: Examples
+    plan: TrainingPlan
+    fabric: Fabric
 
 
-def train_twin(
-    data: TrainingSet,
-    shape: ModelShape,
+def fit(
+    model: BehaviorModel,
+    examples: Examples,
     plan: TrainingPlan,
-    *,
     users: tuple[Bools, Bools],
-    report: Report = quiet,
-    task: str = "train",
-) -> tuple[BehaviorTransformer, list[EpochLoss]]:
-    """Return one trained model and its losses.
+    *,
+    fabric: Fabric | None = None,
+    watch: Watch | None = None,
+) -> list[EpochLoss]:
+    """Train ``model`` in place and return the losses of every pass.
 
     Parameters
     ----------
-    users : (n_users,) masks of the training users and of the held-out users among them
+    users : (n_users,) masks of the training users and of the held-out users
+    fabric : devices and processes; one process on the CPU where None
+    watch : who looks on; with a checkpoint of the same run, training goes on from there
 
     Raises
     ------
     ModelError
-        The loss is not a number.
+        The loss is not a number, or memory does not suffice.
     """
+    fabric, watch = fabric or Fabric(accelerator="cpu", devices=1), watch or Watch()
     torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
-    train, held_out = (
-        list(data.rows.batches(np.flatnonzero(m[data.rows.user]), max_tokens=_BATCH_TOKENS)) for m in users
-    )
-    model = BehaviorTransformer(shape)
-    model.start_from_rates(*_base_rates(data, users[0]))
-    model.standardize(*_scale(data, users[0]))
-    optimizer = torch.optim.AdamW(_weight_groups(model, plan), lr=plan.learning_rate, betas=(0.9, 0.98))
-    n_steps = max(1, plan.epochs * len(train))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, n_steps))
-    losses: list[EpochLoss] = []
-    best = (math.inf, model.state_dict())
-    step = 0
-    for epoch in range(plan.epochs):
+    wrapped, optimizer = fabric.setup(model, _optimizer(model, plan))
+    run = _Run(model, wrapped, optimizer, examples, plan, fabric)
+    train, held_out = (np.flatnonzero(mask[examples.windows.user]) for mask in users)
+    schedule = _Schedule(plan, n_steps=max(1, plan.epochs * len(list(_epoch(examples, plan, train, 0)))))
+    at, losses, best = _restore(run, watch.checkpoint)
+    clock = _Clock(at)
+    while at.epoch < plan.epochs and at.waited < plan.patience:
         model.train()
-        total, weight = 0.0, 0
-        for batch in rng.permutation(len(train)):
-            parts, n = batch_loss(model, data, train[batch])
-            loss = parts.sum() / max(n, 1)
-            if not torch.isfinite(loss):
-                raise ModelError.of(
-                    found=f"The training loss became {loss.item()} in pass {epoch + 1}",
-                    needed="a finite loss",
-                    do="Nothing was overwritten; check prices and times with `whybuy check`, then train again",
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            total, weight, step = total + float(parts.detach().sum()), weight + n, step + 1
-            report(task, step, n_steps, f"pass {epoch + 1}/{plan.epochs} loss {total / max(weight, 1):.4f}")
-        e, m = evaluate(model, data, held_out)
-        losses.append(EpochLoss(epoch + 1, total / max(weight, 1), e + m, e, m))
-        if e + m <= best[0]:
-            best = (e + m, {name: value.detach().clone() for name, value in model.state_dict().items()})
-    model.load_state_dict(best[1])
-    return model.eval(), losses
-
-
-def batch_loss(model: BehaviorTransformer, data: TrainingSet, chosen: Ints) -> tuple[Tensor, int]:
-    """Return the summed losses (propensity, outcome in trials, outcome anywhere, forecast) and the decisions read."""
-    batch = event_batch(data.rows, chosen, data.tokens, np.asarray(data.sequences.attributes))
-    where = readings(data.rows, chosen, data.moments)
-    decided = data.targets.decided[where.moment]
-    moment, row = where.moment[decided], torch.from_numpy(where.row[decided])
-    states, person = model.states(batch), model.person(batch)[:, 0]
-    before = states[row, torch.from_numpy(where.at[decided])]
-    logits = model.nuisance_logits(before, person[row], data.reading_time(moment))
-    forecast = model.forecast_logits(states[row, torch.from_numpy(where.after[decided])], person[row])
-    behavior = torch.from_numpy(data.targets.behavior[moment]).float()
-    outcome = torch.from_numpy(data.targets.outcome[moment]).float()
-    followed = torch.from_numpy(np.repeat(data.targets.followed[moment], len(data.heads.outcomes), axis=1)).float()
-    own = behavior[:, list(data.heads.outcomes)].repeat(1, len(data.heads.horizons_ms))
-    B, A = data.heads.n_behaviors, data.heads.n_outcomes
-
-    def bce(out: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        return F.binary_cross_entropy_with_logits(out, target, weight=mask, reduction="sum")
-
-    parts = torch.stack(
-        [
-            bce(logits[:, :B], behavior),
-            bce(logits[:, B : B + A], outcome, followed * (1 - own)),
-            0.3 * bce(logits[:, B + A :], outcome, followed),
-            0.3 * bce(forecast, outcome, followed),
-        ]
-    )
-    return parts, len(moment)
-
-
-def evaluate(model: BehaviorTransformer, data: TrainingSet, batches: list[Ints]) -> tuple[float, float]:
-    """Return held-out losses of propensities and of outcomes in trials, nats per decision."""
+        for packed in _epoch(examples, plan, train, at.epoch, skip=at.step_in_epoch):
+            for group in run.optimizer.param_groups:
+                group["lr"] = schedule(at.step)
+            at.add(*_step(run, packed, at))
+            watch.report(watch.task, at.step, schedule.n_steps, clock.note(at, plan, losses))
+            if watch.checkpoint is not None and clock.is_due(watch.checkpoint):
+                _save(run, watch.checkpoint, at, losses, best)
+        parts = evaluate(model, examples, plan, held_out)
+        judged = sum(parts[name] for name in plan.judged_by)
+        losses.append(EpochLoss(at.epoch + 1, at.total / max(at.weight, 1), judged, parts))
+        if watch.log is not None:
+            watch.log({"train": losses[-1].train, **{f"held out {k}": v for k, v in parts.items()}}, at.step)
+        is_best = judged <= at.best or math.isnan(judged)  # nothing to judge on: the last pass is kept
+        best = _copy(model) if is_best else best
+        at = at.next_epoch(min(judged, at.best), waited=0 if is_best else at.waited + 1)
+    watch.report(watch.task, 1, 1, clock.note(at, plan, losses))
+    if watch.checkpoint is not None:
+        _save(run, watch.checkpoint, at, losses, best)
+    model.load_state_dict(best)
     model.eval()
-    total, weight = np.zeros(2), 0
-    with torch.no_grad():
-        for chosen in batches:
-            parts, n = batch_loss(model, data, chosen)
-            total, weight = total + parts[:2].numpy(), weight + n
-    if weight == 0:
-        return math.inf, math.inf
-    return float(total[0] / weight), float(total[1] / weight)
+    return losses
+
+
+def _step(run: _Run, packed: Packed, at: Progress) -> tuple[float, float, int]:
+    """Take one optimizer step on the rows of ``packed``; return the summed loss, decisions and tokens it is over."""
+    fabric, plan, world = run.fabric, run.plan, run.fabric.world_size
+    n_decisions = len(_decided(run.examples, packed))
+    negatives = _negatives(run.model, plan, at.step)
+    total = 0.0
+    for number in range(plan.accumulate):
+        part = packed.share(fabric.global_rank + world * number, world * plan.accumulate)
+        with fabric.no_backward_sync(run.wrapped, enabled=number + 1 < plan.accumulate):
+            # A process without a row of its own reads another's for nothing: all must meet in the backward pass.
+            batch, _ = run.examples.batch(part if len(part.chosen) else packed, decided=True)
+            losses = _guarded(run.wrapped, batch.to(fabric.device), negatives, plan)
+            loss = weighted(losses, plan) * float(len(part.chosen) > 0)
+            # Gradients are averaged over processes, so each counts its rows as if they were all.
+            fabric.backward(loss * (world / max(n_decisions, 1)))
+        total += float(loss.detach())
+    if world > 1:
+        summed: Any = fabric.all_reduce(torch.tensor(total, dtype=torch.float64), reduce_op="sum")
+        total = float(summed)
+    if not math.isfinite(total):
+        raise ModelError.of(
+            found=f"The training loss became {total} in pass {at.epoch + 1}, step {at.step + 1}",
+            needed="a finite loss",
+            do="Nothing was overwritten; check prices and times with `whybuy check`, or train with a smaller size",
+        )
+    fabric.clip_gradients(run.wrapped, run.optimizer, max_norm=_CLIP, error_if_nonfinite=False)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    return total, float(n_decisions), int(packed.windows.tokens[packed.chosen].sum())
+
+
+def weighted(losses: Losses, plan: TrainingPlan) -> Tensor:
+    """Return the sum that is minimized."""
+    weights = asdict(plan.weights)
+    total: Tensor = sum((weights[name] * value for name, value in losses._asdict().items()), torch.zeros(()))
+    return total
+
+
+def evaluate(model: BehaviorModel, examples: Examples, plan: TrainingPlan, windows: Ints) -> dict[str, float]:
+    """Return every loss on ``windows`` by name, nats per decision; NaN where there is nothing to judge on."""
+    model.eval()
+    total, n = np.zeros(len(Losses._fields)), 0
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        for packed in by_length(examples, windows):
+            batch, moment = examples.batch(packed, decided=True)
+            found = model(batch.to(device), _negatives(model, plan, 0))
+            total, n = total + np.array([float(loss) for loss in found]), n + len(moment)
+    return {name: (float(value) / n if n else math.nan) for name, value in zip(Losses._fields, total, strict=True)}
+
+
+def judged(model: BehaviorModel, examples: Examples, users: Bools) -> Iterator[tuple[Ints, npt.NDArray[np.float32]]]:
+    """Yield (moments, nuisance logits) of the users with ``users`` true."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        for packed in by_length(examples, np.flatnonzero(users[examples.windows.user])):
+            batch, moment = examples.batch(packed)
+            yield moment, model.judge(batch.to(device)).cpu().numpy()
+
+
+def by_length(examples: Examples, windows: Ints) -> Iterator[Packed]:
+    """Yield batches to read, windows of like length together."""
+    order = windows[np.argsort(examples.windows.tokens[windows], kind="stable")]
+    return examples.windows.batches(order, rows=_JUDGE_ROWS)
 
 
 def split_users(position: npt.NDArray[np.float64], mine: Bools) -> tuple[Bools, Bools]:
     """Return training and held-out users among ``mine``; the hash decides, so a user never changes sides."""
-    held_out = (position * 97 % 1) < _VALIDATION_SHARE
+    held_out = (position * 97 % 1) < VALIDATION_SHARE
     if not (mine & held_out).any() or not (mine & ~held_out).any():
         return mine, mine
     return mine & ~held_out, mine & held_out
 
 
-def losses_to_json(losses: list[EpochLoss]) -> list[dict[str, float | int | None]]:
-    """Return the losses as plain numbers, null where there was nothing to judge on."""
-    return [{k: (v if math.isfinite(v) else None) for k, v in asdict(loss).items()} for loss in losses]
+def _epoch(examples: Examples, plan: TrainingPlan, windows: Ints, epoch: int, *, skip: int = 0) -> Iterator[Packed]:
+    """Yield the batches of one pass in the order of the seed, from step ``skip`` on."""
+    order = np.random.default_rng([plan.seed, epoch]).permutation(windows)
+    for number, packed in enumerate(examples.windows.batches(order, rows=plan.rows)):
+        if number >= skip:
+            yield packed
 
 
-def _reach_ms(heads: Heads) -> int:
-    return max(*heads.horizons_ms, LONGEST_WINDOW_MS)
+def _decided(examples: Examples, packed: Packed) -> Ints:
+    moment = packed.readings(examples.moments).moment
+    return moment[examples.targets.decided[moment]]
 
 
-def _labels_and_history(sequences: Sequences, n_moments: int, heads: Heads) -> tuple[Targets, npt.NDArray[np.float16]]:
-    """Return labels and features of all moments, filled in block by block of users.
-
-    What lies between, the running sums of every behavior, is several times as large as what is kept.
-    """
-    kept: list[npt.NDArray[Any]] = []
-    at = 0
-    for block in sequences.blocks(_BLOCK_EVENTS):
-        moments = Moments.of(block, reach_ms=_reach_ms(heads))
-        labels = targets_of(block, moments, heads)
-        wide = history_features(block, moments, heads.spec).values.astype(np.float16)
-        parts = (labels.decided, labels.behavior, labels.outcome, labels.followed, wide)
-        kept = kept or [np.empty((n_moments, *part.shape[1:]), part.dtype) for part in parts]
-        for whole, part in zip(kept, parts, strict=True):
-            whole[at : at + len(moments)] = part
-        at += len(moments)
-    *labels_of_all, wide_of_all = kept
-    return Targets(*labels_of_all), wide_of_all
+def _negatives(model: BehaviorModel, plan: TrainingPlan, step: int) -> Tensor | None:
+    """Return the items sampled in this step, the same in every process."""
+    if plan.negatives is None:
+        return None
+    rate = model.next.item_rate
+    generator = torch.Generator(device=rate.device).manual_seed(plan.seed * 1_000_003 + step)
+    return torch.multinomial(rate, plan.negatives, replacement=True, generator=generator)
 
 
-def _scale(data: TrainingSet, users: Bools) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the wide features over the training users' decisions."""
-    rows = np.flatnonzero(data.targets.decided & users[data.moments.user])
-    total, squares = np.zeros(data.wide.shape[1]), np.zeros(data.wide.shape[1])
-    for part in np.array_split(rows, max(1, len(rows) // 65_536)):
-        values = data.wide[part].astype(np.float64)
-        total, squares = total + values.sum(0), squares + (values**2).sum(0)
-    n = max(len(rows), 1)
-    sd = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0))
-    return torch.tensor(total / n, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32)
+def _guarded(
+    forward: Callable[[Batch, Tensor | None], Losses], batch: Batch, negatives: Tensor | None, plan: TrainingPlan
+) -> Losses:
+    """Turn "out of memory" into words that say what fits."""
+    try:
+        return forward(batch, negatives)
+    except (RuntimeError, MemoryError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+            raise ModelError.of(
+                found=f"Memory does not suffice for a step of {plan.rows} rows in {plan.accumulate} part(s)",
+                needed="a smaller part",
+                do=f"Set [behavior] accumulate = {2 * plan.accumulate} in whybuy.toml; the result stays the same",
+            ) from error
+        raise
 
 
-def _base_rates(data: TrainingSet, users: Bools) -> tuple[Tensor, Tensor]:
-    """Rates with half a hit and half a miss added (Jeffreys), so that no logit is infinite."""
-    moment = data.targets.decided & users[data.moments.user]
-    behavior = data.targets.behavior[moment]
-    n_out = len(data.heads.outcomes)
-    followed = np.repeat(data.targets.followed[moment], n_out, axis=1)
-    outcome = data.targets.outcome[moment]
-    e = (behavior.sum(0) + 0.5) / (len(behavior) + 1)
-    m = ((outcome * followed).sum(0) + 0.5) / (followed.sum(0) + 1)
-    return torch.tensor(np.concatenate([e, m, m]), dtype=torch.float32), torch.tensor(m, dtype=torch.float32)
+class _Schedule:
+    """Warm-up, then cosine down to a fiftieth."""
+
+    def __init__(self, plan: TrainingPlan, n_steps: int) -> None:
+        self.peak, self.n_steps = plan.learning_rate, n_steps
+        self.warmup = max(1, min(100, n_steps // 10))
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup:
+            return self.peak * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.n_steps - self.warmup)
+        return self.peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
-def _weight_groups(model: BehaviorTransformer, plan: TrainingPlan) -> list[dict[str, object]]:
+def _optimizer(model: BehaviorModel, plan: TrainingPlan) -> torch.optim.Optimizer:
+    """AdamW; what has one dimension is not decayed, nor are embeddings of rare values pulled to nothing."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _warmup_cosine(step: int, n_steps: int) -> float:
-    warmup = max(1, min(100, n_steps // 10))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, n_steps - warmup)))
+def _copy(model: BehaviorModel) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def iterate_heads(
-    model: BehaviorTransformer, data: TrainingSet, users: Bools
-) -> Iterator[tuple[Ints, npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Yield (moments, nuisance logits, forecast logits) of the users with ``users`` true."""
-    keep = np.flatnonzero(users[data.rows.user])
-    model.eval()
-    with torch.inference_mode():
-        for chosen in data.rows.batches(keep, max_tokens=4 * _BATCH_TOKENS):
-            batch = event_batch(data.rows, chosen, data.tokens, np.asarray(data.sequences.attributes))
-            where = readings(data.rows, chosen, data.moments)
-            row = torch.from_numpy(where.row)
-            states, person = model.states(batch), model.person(batch)[:, 0]
-            before = states[row, torch.from_numpy(where.at)]
-            nuisance = model.nuisance_logits(before, person[row], data.reading_time(where.moment))
-            forecast = model.forecast_logits(states[row, torch.from_numpy(where.after)], person[row])
-            yield where.moment, nuisance.numpy(), forecast.numpy()
+def _save(run: _Run, checkpoint: Checkpoint, at: Progress, losses: list[EpochLoss], best: dict[str, Tensor]) -> None:
+    if run.fabric.global_rank == 0:
+        checkpoint.save(
+            {
+                "model": run.model.state_dict(),
+                "optimizer": run.optimizer.state_dict(),
+                "progress": asdict(at),
+                "losses": [asdict(loss) for loss in losses],
+                "best": best,
+                "random": torch.get_rng_state(),
+            }
+        )
+    run.fabric.barrier()
+
+
+def _restore(run: _Run, checkpoint: Checkpoint | None) -> tuple[Progress, list[EpochLoss], dict[str, Tensor]]:
+    """Return where an interrupted run stood, with weights and random numbers put back; else the beginning."""
+    saved = checkpoint.load() if checkpoint is not None else None
+    if saved is None:
+        return Progress(), [], _copy(run.model)
+    run.model.load_state_dict(saved["model"])
+    run.optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["random"])
+    return Progress(**saved["progress"]), [EpochLoss(**loss) for loss in saved["losses"]], saved["best"]
+
+
+class _Clock:
+    """Speed since the run began or went on, and when the next checkpoint is due."""
+
+    def __init__(self, at: Progress) -> None:
+        self.started = self.saved = time.monotonic()
+        self.tokens = at.tokens
+
+    def note(self, at: Progress, plan: TrainingPlan, losses: list[EpochLoss]) -> str:
+        """Return the live line."""
+        speed = (at.tokens - self.tokens) / max(time.monotonic() - self.started, 1e-9)
+        parts = [f"pass {min(at.epoch + 1, plan.epochs)}/{plan.epochs}", f"{speed:,.0f} events/s"]
+        if at.weight:
+            parts.append(f"loss {at.total / at.weight:.4f}")
+        if losses and math.isfinite(losses[-1].validation):
+            parts.append(f"held out {losses[-1].validation:.4f}")
+        return ", ".join(parts)
+
+    def is_due(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint should be written now; the next one is then counted from now on."""
+        due = time.monotonic() - self.saved > checkpoint.every_s
+        self.saved = time.monotonic() if due else self.saved
+        return due

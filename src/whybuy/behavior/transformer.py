@@ -1,90 +1,57 @@
-"""A causal Transformer over events, read before a moment at the moment's known time.
+"""The trunk: a causal Transformer over packed rows of events, aware of order and of time.
 
-The trunk (pre-norm, rotary positions, ``scaled_dot_product_attention``) turns the events up to j into a state. Three
-heads read it:
-
-- *propensity*: P(the next moment is behavior b), for every b, from the state **before** the moment, its time, and the
-  windowed counts before it (a wide part beside the deep one: what a count says need not be learned from events);
-- *outcome*: P(outcome a in (ts, ts + horizon]) from the same place; once among moments that are not a itself
-  (trials for a), once among all moments (a further a after an a);
-- *forecast*: P(a within the horizon) from the state **after** the moment: what-if and profiles, never a nuisance.
-
-Moments can hold several events (basket lines), so behaviors are sigmoids, not one softmax. No user-id embedding: the
-model has to explain a person by what is logged.
+Pre-norm blocks with ``scaled_dot_product_attention``. Half of every head's channels are rotated by the order of events
+and half by their times, so that a query meets a key by how many events *and* how many minutes, hours or days lie
+between (rotary embedding, RoFormer, 2021, equation 34, with a second clock). Rotation needs no matrix of biases, so it
+costs the same on long rows, and a cache of keys stays valid as events arrive one at a time.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from whybuy.columns import ACTIONS
-
-GAP_BINS = 32
-HOURS_OF_WEEK = 168
-_WIDE_LIMIT = 6.0
+_SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 600.0, 180 * 86_400.0
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """The sizes of one behavior model.
+class TrunkShape:
+    """Sizes of the trunk.
 
     Attributes
     ----------
-    n_items, n_categories, n_prices, n_exposures : embedding rows (0 stands for none)
-    attribute_levels : levels of each user attribute, the unknown one included
-    n_behaviors, n_outcomes : outputs; outcomes counts behaviors x horizons
-    n_wide : windowed counts and other features of history read beside the state
+    width : channels of a state
+    depth : blocks
+    heads : attention heads; ``width / heads`` is divisible by 4
+    dropout : share of channels dropped in training
+    time_aware : whether half of the rotations go by time; otherwise all go by order
     """
 
-    n_items: int
-    n_categories: int
-    n_prices: int
-    n_exposures: int
-    attribute_levels: tuple[int, ...]
-    n_behaviors: int
-    n_outcomes: int
-    n_wide: int
     width: int = 64
     depth: int = 2
-    heads: int = 4
+    heads: int = 2
     dropout: float = 0.1
+    time_aware: bool = True
 
 
-@dataclass
-class EventBatch:
-    """Padded rows of events; every tensor is (rows, length) of int64 unless said.
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of the events read so far, (rows, heads, events, width / heads) per block."""
 
-    ``attributes`` is (rows, n_attributes). Padding lies behind the events, where a causal model cannot see it.
-    """
-
-    action: Tensor
-    item: Tensor
-    category: Tensor
-    price: Tensor
-    gap: Tensor
-    hour: Tensor
-    exposure: Tensor
-    attributes: Tensor
-
-
-@dataclass
-class ReadingTime:
-    """What is known of a moment besides the events before it: (n,) gap bin and hour of week, (n, n_wide) features."""
-
-    gap: Tensor
-    hour: Tensor
-    wide: Tensor
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
 
 
 class Block(nn.Module):
-    """Pre-norm attention and gated feed-forward."""
+    """Pre-norm attention and feed-forward."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, shape: TrunkShape) -> None:
         super().__init__()
-        self.heads = heads
-        self.dropout = nn.Dropout(dropout)
+        width = shape.width
+        self.heads = shape.heads
+        self.dropout = nn.Dropout(shape.dropout)
         self.norm_attention = nn.RMSNorm(width)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
@@ -92,111 +59,82 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width, bias=False)
         self.down = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Return (rows, T, D)."""
+    def forward(
+        self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None, past: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the states (rows, T, width) and this block's keys and values, ``past`` included."""
         rows, length, width = x.shape
         qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (rows, heads, T, D / heads)
-        mixed = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v, is_causal=True)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (rows, heads, T, width / heads)
+        q, k = _rotate(q, *turn), _rotate(k, *turn)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(rows, length, width)))
-        hidden = self.up(self.norm_forward(x))
-        return x + self.dropout(self.down(F.gelu(hidden)))
+        return x + self.dropout(self.down(F.gelu(self.up(self.norm_forward(x))))), (k, v)
 
 
-class BehaviorTransformer(nn.Module):
-    """The trunk and its heads."""
+class Trunk(nn.Module):
+    """Blocks over packed rows."""
 
-    wide_mean: Tensor
-    wide_sd: Tensor
+    order_rate: Tensor
+    time_rate: Tensor
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: TrunkShape) -> None:
         super().__init__()
         self.shape = shape
-        width = shape.width
-        self.action = nn.Embedding(len(ACTIONS), width)
-        self.item = nn.Embedding(shape.n_items, width)
-        self.category = nn.Embedding(shape.n_categories, width)
-        self.price = nn.Embedding(shape.n_prices, width)
-        self.gap = nn.Embedding(GAP_BINS, width)
-        self.hour = nn.Embedding(HOURS_OF_WEEK, width)
-        self.exposure = nn.Embedding(shape.n_exposures, width)
-        self.attributes = nn.ModuleList(nn.Embedding(levels, width) for levels in shape.attribute_levels)
-        self.start = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(Block(width, shape.heads, shape.dropout) for _ in range(shape.depth))
-        self.norm = nn.RMSNorm(width)
-        self.dropout = nn.Dropout(shape.dropout)
-        self.register_buffer("wide_mean", torch.zeros(shape.n_wide))
-        self.register_buffer("wide_sd", torch.ones(shape.n_wide))
-        self.read_wide = nn.Linear(shape.n_wide, width)
-        self.wide = nn.Linear(shape.n_wide, shape.n_behaviors + 2 * shape.n_outcomes, bias=False)
-        nn.init.zeros_(self.wide.weight)
-        self.read_time = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.GELU(), nn.Dropout(shape.dropout))
-        self.nuisance = nn.Linear(2 * width, shape.n_behaviors + 2 * shape.n_outcomes)
-        self.read_now = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(shape.dropout))
-        self.forecast = nn.Linear(width, shape.n_outcomes)
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=0.5 / width**0.5)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+        self.norm = nn.RMSNorm(shape.width)
+        pairs = shape.width // shape.heads // 2
+        by_time = pairs // 2 if shape.time_aware else 0
+        by_order = pairs - by_time
+        order = 10_000 ** (-torch.arange(by_order) / max(by_order, 1))
+        span = math.log(_LONGEST_PERIOD_S / _SHORTEST_PERIOD_S)
+        period = _SHORTEST_PERIOD_S * torch.exp(span * torch.arange(by_time) / max(by_time - 1, 1))
+        self.register_buffer("order_rate", order, persistent=False)
+        self.register_buffer("time_rate", 2 * math.pi / period.double(), persistent=False)
 
-    def start_from_rates(self, nuisance: Tensor, forecast: Tensor) -> None:
-        """Set the heads' biases to the logits of base rates, so that training starts from the marginal model."""
-        with torch.no_grad():
-            self.nuisance.weight.mul_(0.1)
-            self.forecast.weight.mul_(0.1)
-            self.nuisance.bias.copy_(torch.logit(nuisance, eps=1e-5))
-            self.forecast.bias.copy_(torch.logit(forecast, eps=1e-5))
+    def forward(self, x: Tensor, place: Tensor, seconds: Tensor, segment: Tensor) -> Tensor:
+        """Return (rows, T, width) states.
 
-    def person(self, batch: EventBatch) -> Tensor:
-        """Return (rows, 1, D): what is known of the user besides events."""
-        total = self.start.expand(len(batch.action), -1)
-        for column, embedding in enumerate(self.attributes):
-            total = total + embedding(batch.attributes[:, column])
-        return total[:, None]
-
-    def states(self, batch: EventBatch) -> Tensor:
-        """Return (rows, T + 1, D): the state before any event, then after each event."""
-        events = (
-            self.action(batch.action)
-            + self.item(batch.item)
-            + self.category(batch.category)
-            + self.price(batch.price)
-            + self.gap(batch.gap)
-            + self.hour(batch.hour)
-            + self.exposure(batch.exposure)
-        )
-        x = torch.cat([self.person(batch), self.dropout(events) + self.person(batch)], dim=1)
-        cos, sin = _rotary(x.shape[1], self.shape.width // self.shape.heads)
+        Parameters
+        ----------
+        x : (rows, T, width) embedded tokens
+        place : (rows, T) order within the window
+        seconds : (rows, T) float64 time
+        segment : (rows, T) window of every position; positions see their own window only
+        """
+        length = x.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        mask = (segment[:, :, None] == segment[:, None, :]) & causal
+        turn = self.turn(place, seconds, x.dtype)
         for block in self.blocks:
-            x = block(x, cos, sin)
+            x, _ = block(x, turn, mask[:, None])
         normed: Tensor = self.norm(x)
         return normed
 
-    def standardize(self, mean: Tensor, sd: Tensor) -> None:
-        """Set the scale of the wide features; a constant feature is left alone."""
-        self.wide_mean.copy_(mean)
-        self.wide_sd.copy_(torch.where(sd > 1e-4, sd, torch.ones_like(sd)))
+    def step(self, x: Tensor, place: Tensor, seconds: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
+        """Read (rows, T, width) further tokens of one user a row; return their states and the grown cache."""
+        before = cache.keys[0].shape[2] if cache is not None else 0
+        length = x.shape[1]
+        mask = torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
+        turn = self.turn(place, seconds, x.dtype)
+        keys, values = [], []
+        for number, block in enumerate(self.blocks):
+            past = (cache.keys[number], cache.values[number]) if cache is not None else None
+            x, (k, v) = block(x, turn, mask, past)
+            keys.append(k)
+            values.append(v)
+        return self.norm(x), Cache(tuple(keys), tuple(values))
 
-    def nuisance_logits(self, state: Tensor, person: Tensor, at: "ReadingTime") -> Tensor:
-        """Return (n, n_behaviors + 2 n_outcomes) from (n, D) states before moments and what is known at their times."""
-        wide = ((at.wide - self.wide_mean) / self.wide_sd).clamp(-_WIDE_LIMIT, _WIDE_LIMIT)
-        now = self.gap(at.gap) + self.hour(at.hour)
-        read = self.read_time(torch.cat([state, person, now, self.read_wide(self.dropout(wide))], dim=-1))
-        logits: Tensor = self.nuisance(read) + self.wide(wide)
-        return logits
-
-    def forecast_logits(self, state: Tensor, person: Tensor) -> Tensor:
-        """Return (n, n_outcomes) from (n, D) states after moments."""
-        logits: Tensor = self.forecast(self.read_now(torch.cat([state, person], dim=-1)))
-        return logits
-
-
-def _rotary(length: int, size: int) -> tuple[Tensor, Tensor]:
-    """Rotary position embedding (RoFormer, 2021, equation 34)."""
-    frequency = 10_000 ** (-torch.arange(0, size, 2) / size)
-    angle = torch.arange(length)[:, None] * frequency
-    return torch.cos(angle), torch.sin(angle)
+    def turn(self, place: Tensor, seconds: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines (rows, 1, T, width / heads / 2); times are taken in double precision."""
+        by_order = place[..., None] * self.order_rate
+        by_time = (seconds[..., None] * self.time_rate).remainder(2 * math.pi)
+        angle = torch.cat([by_order, by_time.to(by_order.dtype)], dim=-1)[:, None]
+        return torch.cos(angle).to(dtype), torch.sin(angle).to(dtype)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)

@@ -16,20 +16,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from whybuy.behavior.checkpoint import Checkpoint, run_card
+from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
-from whybuy.behavior.rows import TokenCodes
-from whybuy.behavior.targets import Heads
-from whybuy.behavior.train import (
-    TrainingPlan,
-    TrainingSet,
-    iterate_heads,
-    losses_to_json,
-    model_shape,
-    split_users,
-    train_twin,
-)
-from whybuy.behavior.transformer import BehaviorTransformer, ModelShape
+from whybuy.behavior.model import BehaviorModel, ModelShape
+from whybuy.behavior.rates import start_from_rates
+from whybuy.behavior.sizes import RECIPES, TrainingPlan
+from whybuy.behavior.targets import Heads, forecast_horizons
+from whybuy.behavior.tokens import Entities, SmallFields, own_items
+from whybuy.behavior.train import EpochLoss, Watch, fit, judged, split_users
+from whybuy.behavior.transformer import TrunkShape
 from whybuy.config import Config, duration_ms
 from whybuy.errors import ModelError
 from whybuy.events.behaviors import parse_behavior
@@ -37,6 +34,9 @@ from whybuy.events.log import EventLog
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, concatenate
 from whybuy.progress import Report, quiet
+
+_NEGATIVES = 512
+"""Items sampled per step where there are many more: which item is next is no nuisance, it only teaches the trunk."""
 
 _EVENT_PASSES = 1_200_000
 """Events seen in training, all passes together: what a default run affords on 2 cores."""
@@ -53,9 +53,9 @@ class TwinModels:
     codes : embedding rows of items and categories
     """
 
-    models: tuple[BehaviorTransformer, ...]
+    models: tuple[BehaviorModel, ...]
     heads: Heads
-    codes: TokenCodes
+    codes: Codes
 
     @classmethod
     def open(cls, folder: Path, store: SequenceStore) -> "TwinModels":
@@ -74,9 +74,10 @@ class TwinModels:
                 needed="a model of this log",
                 do="Run `whybuy train`",
             )
-        heads, codes = _heads_of(card, store), _codes_of(store, card)
-        shape = ModelShape(**{**card["shape"], "attribute_levels": tuple(card["shape"]["attribute_levels"])})
-        models = tuple(_load(folder / f"twin-{k}.safetensors", shape) for k in range(N_TWINS))
+        heads, codes = _heads_of(card, store), codes_of(store, n_own=card["n_own"])
+        shape = ModelShape(**{**card["shape"], "trunk": TrunkShape(**card["shape"]["trunk"])})
+        texts = text_tensor(store)
+        models = tuple(_load(folder / f"twin-{k}.safetensors", shape, codes, texts) for k in range(N_TWINS))
         return cls(models, heads, codes)
 
     def judge(self, sequences: Sequences, *, keep: Bools | None = None) -> tuple[Ints, npt.NDArray[np.float32]]:
@@ -84,12 +85,12 @@ class TwinModels:
 
         Every user is judged by the twin that was not trained on it.
         """
-        data = TrainingSet.of(sequences, self.heads, self.codes)
+        examples = Examples.of(sequences, self.heads, self.codes)
         twin = folds_of_users(sequences.user_ids).twin
         found: list[tuple[Ints, npt.NDArray[np.float32]]] = []
         for k, model in enumerate(self.models):
             users = twin == k if keep is None else (twin == k) & keep
-            found.extend((moment, logits) for moment, logits, _ in iterate_heads(model, data, users))
+            found.extend(judged(model, examples, users))
         if not found:
             n_outputs = self.heads.n_behaviors + 2 * self.heads.n_outcomes
             return np.empty(0, np.int64), np.empty((0, n_outputs), np.float32)
@@ -99,39 +100,54 @@ class TwinModels:
 
 
 def train_twins(
-    store: SequenceStore, log: EventLog, config: Config, folder: Path, *, report: Report = quiet
+    store: SequenceStore,
+    log: EventLog,
+    config: Config,
+    folder: Path,
+    *,
+    checkpoints: Path | None = None,
+    report: Report = quiet,
 ) -> TwinModels:
-    """Train both twins on the log, save them and their losses in ``folder``."""
+    """Train both twins on the log, save them and their losses in ``folder``.
+
+    Parameters
+    ----------
+    checkpoints : folder of this log in which an interrupted run keeps what it needs to go on
+    """
     family = family_of(store, config.causal)
     index = BehaviorIndex.of(family.modeled, store.vocabulary)
+    horizons = tuple(duration_ms(h) for h in config.horizons)
     heads = Heads(
         spec=feature_spec(store, index),
         outcomes=tuple(i for i, b in enumerate(family.modeled) if b in family.outcomes),
-        horizons_ms=tuple(duration_ms(h) for h in config.horizons),
+        horizons_ms=horizons,
+        forecasts_ms=forecast_horizons(horizons, log.quality.end_ms - log.quality.start_ms),
         end_ms=log.quality.end_ms,
     )
     sample, share = _training_sample(store, log, config)
-    plan = _plan(sample.n_events, config)
-    item_events = log.items()["n_events"].to_numpy(np.int64)
-    codes = TokenCodes.of(store.vocabulary, item_events)
-    data = TrainingSet.of(sample, heads, codes)
-    shape = model_shape(heads, codes, plan, n_wide=data.wide.shape[1])
+    plan = _plan(sample.n_events, len(store.vocabulary.items), config)
+    n_own = own_items(log.items()["n_events"].to_numpy(np.int64))
+    codes = codes_of(store, n_own=n_own)
+    examples = Examples.of(sample, heads, codes, context=plan.context)
+    texts = text_tensor(store)
+    shape = model_shape(examples, plan, n_text=0 if texts is None else texts.shape[1])
     folds = folds_of_users(sample.user_ids)
     losses = []
     models = []
     for k in range(N_TWINS):
-        model, history = train_twin(
-            data,
-            shape,
-            plan,
-            users=split_users(folds.position, folds.twin != k),
-            report=report,
-            task=f"twin {k + 1}",
-        )
+        torch.manual_seed(plan.seed)
+        model = BehaviorModel(shape, codes.entities, texts)
+        users = split_users(folds.position, folds.twin != k)
+        start_from_rates(model, examples, users[0])
+        place = None
+        if checkpoints is not None:
+            card = run_card(shape=shape, plan=plan, twin=k)
+            place = Checkpoint(checkpoints / f"twin-{k}.checkpoint", card)
+        history = fit(model, examples, plan, users, watch=Watch(report, f"twin {k + 1}", place))
         save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
         models.append(model)
         losses.append(losses_to_json(history))
-    _write_card(folder, family, heads, shape, n_items=len(item_events), n_own=int((item_events >= 5).sum()))
+    _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own)
     training: dict[str, Any] = {
         "twins": losses,
         "plan": asdict(plan),
@@ -168,19 +184,65 @@ def _training_sample(store: SequenceStore, log: EventLog, config: Config) -> tup
     return concatenate(parts), share
 
 
-def _plan(n_events: int, config: Config) -> TrainingPlan:
+def _plan(n_events: int, n_items: int, config: Config) -> TrainingPlan:
     """Choose size and passes from the log: about ``_EVENT_PASSES`` events are seen in all."""
-    tiny = config.behavior.size == "tiny"
+    recipe = RECIPES["tiny" if config.behavior.size == "auto" else config.behavior.size]
     epochs = config.behavior.epochs or int(np.clip(_EVENT_PASSES // max(n_events, 1), 2, 5))
-    if config.behavior.size == "small":
-        return TrainingPlan(width=128, depth=3, epochs=epochs, seed=config.seed, learning_rate=2e-3)
-    return TrainingPlan(width=48 if tiny else 64, epochs=epochs, seed=config.seed)
+    return TrainingPlan(
+        trunk=recipe.trunk,
+        context=recipe.context,
+        epochs=epochs,
+        learning_rate=recipe.learning_rate,
+        accumulate=config.behavior.accumulate,
+        seed=config.seed,
+        negatives=_NEGATIVES if n_items > 2 * _NEGATIVES else None,
+    )
 
 
-def _codes_of(store: SequenceStore, card: Mapping[str, Any]) -> TokenCodes:
-    # Only how many items have 5 events matters; the items themselves are coded commonest first.
-    item_events = np.where(np.arange(len(store.vocabulary.items)) < card["n_own"], 5, 0)
-    return TokenCodes.of(store.vocabulary, item_events)
+def model_shape(examples: Examples, plan: TrainingPlan, *, n_text: int) -> ModelShape:
+    """Return the shape of a model of these examples."""
+    heads, entities = examples.heads, examples.codes.entities
+    return ModelShape(
+        n_small=examples.codes.fields.n_rows,
+        n_entity_rows=entities.n_rows,
+        n_items=entities.n_items,
+        n_categories=entities.n_categories,
+        n_behaviors=heads.n_behaviors,
+        n_outcomes=heads.n_outcomes,
+        n_wide=examples.wide.shape[1],
+        n_forecasts=heads.n_forecasts,
+        n_horizons=len(heads.forecasts_ms),
+        n_text=n_text,
+        trunk=plan.trunk,
+    )
+
+
+def codes_of(store: SequenceStore, *, n_own: int) -> Codes:
+    """Return the embedding rows of a log's values."""
+    return Codes(SmallFields.of(store.vocabulary), Entities.of(store.vocabulary, n_own=n_own))
+
+
+def text_tensor(store: SequenceStore) -> torch.Tensor | None:
+    """Return the log's text vectors, None where it was not embedded."""
+    vectors = store.text_vectors()
+    return None if vectors is None else torch.from_numpy(np.asarray(vectors))
+
+
+def losses_to_json(losses: list[EpochLoss]) -> list[dict[str, Any]]:
+    """Return the losses as plain numbers, null where there was nothing to judge on."""
+
+    def number(value: float) -> float | None:
+        return value if np.isfinite(value) else None
+
+    return [
+        {
+            "epoch": loss.epoch,
+            "train": number(loss.train),
+            "validation": number(loss.validation),
+            "held_out": {name: number(value) for name, value in loss.parts.items()},
+        }
+        for loss in losses
+    ]
 
 
 def _heads_of(card: Mapping[str, Any], store: SequenceStore) -> Heads:
@@ -189,6 +251,7 @@ def _heads_of(card: Mapping[str, Any], store: SequenceStore) -> Heads:
         spec=feature_spec(store, BehaviorIndex.of(behaviors, store.vocabulary)),
         outcomes=tuple(card["outcomes"]),
         horizons_ms=tuple(card["horizons_ms"]),
+        forecasts_ms=tuple(card["forecasts_ms"]),
         end_ms=card["end_ms"],
     )
 
@@ -202,6 +265,7 @@ def _write_card(folder: Path, family: Family, heads: Heads, shape: ModelShape, *
         "n_events": {str(b): n for b, n in family.n_events.items()},
         "n_users": {str(b): n for b, n in family.n_users.items()},
         "horizons_ms": list(heads.horizons_ms),
+        "forecasts_ms": list(heads.forecasts_ms),
         "end_ms": heads.end_ms,
         "shape": asdict(shape),
         **sizes,
@@ -220,8 +284,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _load(path: Path, shape: ModelShape) -> BehaviorTransformer:
-    model = BehaviorTransformer(shape)
+def _load(path: Path, shape: ModelShape, codes: Codes, texts: torch.Tensor | None) -> BehaviorModel:
+    model = BehaviorModel(shape, codes.entities, texts)
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,21 +1,28 @@
 """``check``, ``run`` and its single stages: what the log can answer, and the whole way from it to the report."""
 
 import json
+import os
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
 
 from whybuy.cli.session import Session, command
 from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
 from whybuy.config import Config, duration_ms
+from whybuy.errors import QuestionError
 from whybuy.pipeline import Pipeline, StageDone
+from whybuy.workspace import CARD
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect
     from whybuy.events.quality import Quality
 
 N_TOP = 10
+MLP = "mlp.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +79,8 @@ class RunSummary:
             "chosen": {
                 "model": {
                     "parameters": self.training["parameters"],
-                    "width": plan["width"],
-                    "depth": plan["depth"],
+                    "width": plan["trunk"]["width"],
+                    "depth": plan["trunk"]["depth"],
                     "epochs": plan["epochs"],
                     "share_of_users": self.training["share_of_users"],
                 },
@@ -91,8 +98,9 @@ class RunSummary:
         plan = self.training["plan"]
         session.say(self.quality.summary().splitlines()[0])
         session.say(
-            f"chosen: a model of {self.training['parameters']:,} parameters (width {plan['width']}, depth "
-            f"{plan['depth']}), passes: {plan['epochs']}, share of users: {self.training['share_of_users']:.0%}; "
+            f"chosen: a model of {self.training['parameters']:,} parameters (width {plan['trunk']['width']}, depth "
+            f"{plan['trunk']['depth']}), passes: {plan['epochs']}, "
+            f"share of users: {self.training['share_of_users']:.0%}; "
             f"pairs scanned: {len(self.effects):,}, confirmed: {self.n_confirmed:,}"
         )
         session.say("verdicts: " + ", ".join(f"{n:,} {v.replace('_', ' ')}" for v, n in self.verdicts.items()))
@@ -164,8 +172,18 @@ def run(session: Session) -> None:
 
 
 @command
-def train(session: Session) -> None:
+def train(
+    session: Session,
+    *,
+    model: Annotated[
+        Literal["transformer", "mlp"],
+        typer.Option(help="The behavior model, or a perceptron on ten counts to compare it with (extra keras)."),
+    ] = "transformer",
+) -> None:
     """Train the behavior model (after ingest, where that is stale)."""
+    if model == "mlp":
+        _train_mlp(session)
+        return
     with session.pipeline() as pipeline:
         pipeline.run("model")
     training = json.loads((pipeline.folder("model") / "training.json").read_text(encoding="utf-8"))
@@ -181,6 +199,53 @@ def train(session: Session) -> None:
         best = min(passes, key=lambda p: p["validation"])
         session.say(f"twin {k + 1}: held-out loss {best['validation']:.4f} nats per decision (pass {best['epoch']})")
     session.say(f"model: {pipeline.folder('model')}")
+
+
+def _train_mlp(session: Session) -> None:
+    from whybuy.behavior.mlp import load_keras
+    from whybuy.behavior.mlp_result import MlpResult
+
+    load_keras()
+    with session.pipeline() as pipeline:
+        folder = _mlp_stage(pipeline)
+    answer = json.loads((folder / MLP).read_text(encoding="utf-8"))
+    if session.as_json:
+        session.emit(answer)
+        return
+    session.say(MlpResult.from_json(answer).summary())
+    session.say(f"model: {folder}")
+
+
+def _mlp_stage(pipeline: Pipeline) -> Path:
+    """Return the folder of the perceptron: a stage that no other needs, built only where it is asked for."""
+    from whybuy.behavior.mlp import MlpPlan, train_mlp
+
+    config = pipeline.config
+    if not config.has_times:
+        raise QuestionError.of(
+            found='The log has an order but no times (time = "order")',
+            needed=f"times are needed to say what happens within {config.horizons[0]}",
+            do="Use a log with times",
+        )
+    pipeline.run("sequences")
+    plan = MlpPlan(
+        horizon_ms=duration_ms(config.horizons[0]),
+        end_ms=pipeline.log.quality.end_ms,
+        session_gap_ms=duration_ms(config.clean.session_gap),
+        seed=config.seed,
+    )
+
+    def build(folder: Path) -> None:
+        mlp, result = train_mlp(pipeline.store, plan, report=pipeline.report)
+        mlp.save(folder / "mlp.keras")
+        (folder / MLP).write_text(json.dumps(result.to_json(), indent=1, allow_nan=False), encoding="utf-8")
+
+    made_from = json.loads((pipeline.folder("sequences") / CARD).read_text(encoding="utf-8"))["fingerprint"]
+    inputs = {"sequences": made_from, "plan": asdict(plan), "backend": os.environ["KERAS_BACKEND"]}
+    fresh, started = pipeline.workspace.is_fresh("mlp", inputs), time.monotonic()
+    folder = pipeline.workspace.stage("mlp", inputs, build)
+    pipeline.finished(StageDone("mlp", None if fresh else time.monotonic() - started))
+    return folder
 
 
 @command

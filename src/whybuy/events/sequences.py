@@ -6,7 +6,6 @@ sums over shards add up. Written once as ``.npy`` files per shard and read back 
 costs a shard of memory, and no text is decoded twice.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,104 +19,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from whybuy import columns as c
-from whybuy.events.behaviors import Behavior, category_within
+from whybuy.events import encode
+from whybuy.events.behaviors import Behavior
+from whybuy.events.encode import Bools, Ints, codes_of
 from whybuy.events.log import EventLog
+from whybuy.events.text import Embedder, TextTable, Vectors, text_table, text_vectors
+from whybuy.events.vocabulary import PRICE_BANDS, Vocabulary
 from whybuy.progress import Report, quiet
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+__all__ = [
+    "PRICE_BANDS",
+    "Bools",
+    "Ints",
+    "SequenceStore",
+    "Sequences",
+    "Vocabulary",
+    "concatenate",
+    "encode_log",
+    "matches",
+    "matches_in_shard",
+]
 
-PRICE_BANDS = 12
-_MAX_ATTRIBUTE_LEVELS = 24
-_MAX_EXPOSURES = 40
 _KEYS = (c.USER, c.MOMENT, c.SOURCE, c.ROW)
-_READ = [*_KEYS, c.TIME_MS, c.ACTION, c.ITEM, c.CATEGORY, c.PRICE, c.QUANTITY, c.CAMPAIGN, c.ARM]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The codes of a log.
-
-    Attributes
-    ----------
-    items : (n_items,) item ids, commonest first
-    categories : (n_categories,) category paths, sorted
-    item_category : (n_items,) code of the item's category, -1 without
-    item_brand : (n_items,) brand or empty
-    price_edges : inner edges of the price bands, from the log's quantiles
-    attributes : user attribute -> its levels (rare ones pooled); code 0 is "unknown"
-    exposures : "campaign/arm" of the commonest campaigns' arms, in code order from 1
-    """
-
-    items: npt.NDArray[np.object_]
-    categories: list[str]
-    item_category: npt.NDArray[np.int32]
-    item_brand: npt.NDArray[np.object_]
-    price_edges: npt.NDArray[np.float64]
-    attributes: dict[str, list[str]]
-    exposures: list[str]
-
-    @classmethod
-    def of_log(cls, log: EventLog) -> "Vocabulary":
-        """Return the vocabulary of an ingested log."""
-        items = log.items()
-        logged = _event_categories(log)
-        paths = items[c.CATEGORY].dropna().astype(str)
-        categories = sorted(set(paths) | set(logged))
-        code = {path: i for i, path in enumerate(categories)}
-        prices = items[c.PRICE].dropna().to_numpy(float)
-        prices = prices[prices > 0]
-        edges = np.unique(np.quantile(prices, np.linspace(0, 1, PRICE_BANDS)[1:-1])) if len(prices) else np.empty(0)
-        users = log.users()
-        return cls(
-            items=items[c.ITEM].to_numpy(object),
-            categories=categories,
-            item_category=items[c.CATEGORY].map(code).fillna(-1).to_numpy(np.int64).astype(np.int32),
-            item_brand=items[c.BRAND].fillna("").astype(str).to_numpy(object),
-            price_edges=edges,
-            attributes={name: _levels(users[name]) for name in log.quality.attributes},
-            exposures=_exposures(log),
-        )
-
-    def save(self, folder: Path) -> None:
-        """Write the vocabulary into ``folder``."""
-        pq.write_table(
-            pa.table(
-                {
-                    c.ITEM: pa.array(self.items, pa.string()),
-                    c.CATEGORY: pa.array(self.item_category),
-                    c.BRAND: pa.array(self.item_brand, pa.string()),
-                }
-            ),
-            folder / "items.parquet",
-        )
-        rest = {
-            "categories": self.categories,
-            "price_edges": self.price_edges.tolist(),
-            "attributes": self.attributes,
-            "exposures": self.exposures,
-        }
-        (folder / "vocabulary.json").write_text(json.dumps(rest), encoding="utf-8")
-
-    @classmethod
-    def open(cls, folder: Path) -> "Vocabulary":
-        """Read a vocabulary that :meth:`save` wrote."""
-        table = pq.read_table(folder / "items.parquet")
-        rest = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-        return cls(
-            items=table[c.ITEM].to_numpy(zero_copy_only=False),
-            categories=rest["categories"],
-            item_category=table[c.CATEGORY].to_numpy().astype(np.int32),
-            item_brand=table[c.BRAND].to_numpy(zero_copy_only=False),
-            price_edges=np.asarray(rest["price_edges"], float),
-            attributes=rest["attributes"],
-            exposures=rest["exposures"],
-        )
-
-    def categories_within(self, ancestor: str) -> Bools:
-        """Return the (n_categories + 1,) mask of codes within ``ancestor``; the last entry (code -1) is False."""
-        inside = [category_within(path, ancestor) for path in self.categories]
-        return np.array([*inside, False])
+_TEXTS = (c.QUERY, c.TEXT)
+_READ = [
+    *_KEYS, c.TIME_MS, c.ACTION, c.ITEM, c.CATEGORY, c.SESSION, c.PRICE, c.QUANTITY, c.RATING, c.SLOT, c.CAMPAIGN,
+    c.ARM,
+]  # fmt: skip
+_NOT_PER_EVENT = ("user_ids", "offsets", "moment_starts", "attributes")
+_CODE = "code_of_"
 
 
 @dataclass(frozen=True)
@@ -133,6 +63,14 @@ class Sequences:
     action : (n_events,) index into ``ACTIONS``
     item, category : (n_events,) codes, -1 without
     price_band : (n_events,) from 1; 0 without a price
+    price_relative : (n_events,) band of log2(price / median price of the category, of the log where the event has no
+        category) from 1 to 9, 5 near the median; 0 without a price of the event's own: that an item is priced at all
+        may be known only from later events
+    quantity : (n_events,) 1 + floor(log2(quantity)) from 1 to 7; 0 unknown
+    rating : (n_events,) 1-5, rounded; 0 none
+    slot : (n_events,) 1 + slot, the slot capped at 30; 0 none
+    session_start : (n_events,) the first event of one of the user's sessions; a user's first event is
+    text : (n_events,) row of the event's query, else of its review, in the log's table of texts; -1 none
     spend : (n_events,) price x quantity of a purchase with a known price, else 0
     exposure : (n_events,) code of a campaign event's campaign and arm, 0 for every other event
     attributes : (n_users, n_attributes) codes, 0 unknown
@@ -146,6 +84,12 @@ class Sequences:
     item: npt.NDArray[np.int32]
     category: npt.NDArray[np.int32]
     price_band: npt.NDArray[np.int8]
+    price_relative: npt.NDArray[np.int8]
+    quantity: npt.NDArray[np.int8]
+    rating: npt.NDArray[np.int8]
+    slot: npt.NDArray[np.int8]
+    session_start: Bools
+    text: npt.NDArray[np.int32]
     spend: npt.NDArray[np.float32]
     exposure: npt.NDArray[np.int16]
     attributes: npt.NDArray[np.int16]
@@ -174,15 +118,9 @@ class Sequences:
         return Sequences(
             user_ids=self.user_ids[keep],
             offsets=np.concatenate([[0], np.cumsum(lengths[keep])]),
-            ts_ms=self.ts_ms[events],
             moment_starts=np.concatenate([new_index[starts[events[starts]]], [events.sum()]]),
-            action=self.action[events],
-            item=self.item[events],
-            category=self.category[events],
-            price_band=self.price_band[events],
-            spend=self.spend[events],
-            exposure=self.exposure[events],
             attributes=self.attributes[keep],
+            **self._of_events(events),
         )
 
     def blocks(self, max_events: int) -> Iterator["Sequences"]:
@@ -201,16 +139,15 @@ class Sequences:
         return Sequences(
             user_ids=self.user_ids[low:high],
             offsets=np.asarray(self.offsets[low : high + 1]) - start,
-            ts_ms=np.asarray(self.ts_ms[start:stop]),
             moment_starts=np.asarray(self.moment_starts[first : last + 1]) - start,
-            action=np.asarray(self.action[start:stop]),
-            item=np.asarray(self.item[start:stop]),
-            category=np.asarray(self.category[start:stop]),
-            price_band=np.asarray(self.price_band[start:stop]),
-            spend=np.asarray(self.spend[start:stop]),
-            exposure=np.asarray(self.exposure[start:stop]),
             attributes=np.asarray(self.attributes[low:high]),
+            **self._of_events(slice(start, stop)),
         )
+
+    def _of_events(self, events: Bools | slice) -> dict[str, Any]:
+        """Return what every one of some events has, by name."""
+        names = [f.name for f in fields(self) if f.name not in _NOT_PER_EVENT]
+        return {name: np.asarray(getattr(self, name)[events]) for name in names}
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file per array."""
@@ -229,7 +166,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class SequenceStore:
-    """The sequences of a whole log, a folder per shard, with their vocabulary."""
+    """The sequences of a whole log, a folder per shard, with their vocabulary and texts."""
 
     folder: Path
     vocabulary: Vocabulary
@@ -245,15 +182,33 @@ class SequenceStore:
         """Yield the sequences shard by shard."""
         return (Sequences.open(shard) for shard in self.shards)
 
+    def text_vectors(self) -> Vectors | None:
+        """Return the (n_texts, 384) float16 vectors of the log's texts, memory-mapped; None where none were made."""
+        return text_vectors(self.folder)
 
-def encode_log(log: EventLog, folder: Path, *, report: Report = quiet) -> SequenceStore:
-    """Write the sequences of every shard of ``log`` into ``folder``."""
-    vocabulary = Vocabulary.of_log(log)
+
+def encode_log(
+    log: EventLog,
+    folder: Path,
+    *,
+    embedder: Embedder | None = None,
+    text_cache: Path | None = None,
+    report: Report = quiet,
+) -> SequenceStore:
+    """Write the sequences of every shard of ``log`` into ``folder``.
+
+    Parameters
+    ----------
+    embedder, text_cache : what makes vectors of the log's texts and where they are kept between runs, see
+        :func:`whybuy.events.text.text_table`
+    """
+    texts = text_table(log, folder, embedder=embedder, cache=text_cache, report=report)
+    vocabulary = Vocabulary.of_log(log, texts)
     vocabulary.save(folder)
-    users = log.users().set_index(c.USER)
-    encoder = _Encoder(vocabulary, users)
+    encoder = _Encoder(vocabulary, texts, log.users().set_index(c.USER))
+    columns = [*_READ, *(name for name in _TEXTS if name in log.quality.columns_present)]
     for done, shard in enumerate(log.shards):
-        encoder.encode(pq.read_table(shard, columns=_READ)).save(folder / shard.stem)
+        encoder.encode(pq.read_table(shard, columns=columns)).save(folder / shard.stem)
         report("encode", done + 1, len(log.shards))
     return SequenceStore.open(folder, log)
 
@@ -261,31 +216,30 @@ def encode_log(log: EventLog, folder: Path, *, report: Report = quiet) -> Sequen
 class _Encoder:
     """Holds the lookup tables of a vocabulary while shards pass by."""
 
-    def __init__(self, vocabulary: Vocabulary, users: pd.DataFrame) -> None:
+    def __init__(self, vocabulary: Vocabulary, texts: TextTable, users: pd.DataFrame) -> None:
         self.vocabulary = vocabulary
+        self.texts = texts
         self.users = users
         self.item_values = pa.array(vocabulary.items, pa.string())
         self.category_values = pa.array(vocabulary.categories, pa.string())
         self.item_category = np.append(vocabulary.item_category, np.int32(-1))
 
     def encode(self, table: pa.Table) -> Sequences:
-        order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in _KEYS])
-        table = table.take(order)
+        table = self._sorted(table)
         ids = table[c.USER].to_numpy(zero_copy_only=False)
-        new_user = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.empty(0, int)
+        is_new_user = encode.run_starts(ids)
+        new_user = np.flatnonzero(is_new_user)
         offsets = np.append(new_user, len(ids)).astype(np.int64)
-        moment = table[c.MOMENT].to_numpy()
-        is_start = np.concatenate([[True], moment[1:] != moment[:-1]]) if len(ids) else np.empty(0, bool)
-        is_start[new_user] = True
-        starts = np.flatnonzero(is_start)
+        starts = np.flatnonzero(is_new_user | encode.run_starts(table[c.MOMENT].to_numpy()))
         moment_starts = np.append(starts, len(ids)).astype(np.int64)
         # An order's lines may carry several times: the moment is dated by its first line.
         ts = table[c.TIME_MS].to_numpy()
         ts = np.repeat(np.minimum.reduceat(ts, starts), np.diff(moment_starts)) if len(ids) else ts
-        item = _codes(table[c.ITEM], self.item_values)
-        own = _codes(table[c.CATEGORY], self.category_values)
+        item = codes_of(table[c.ITEM], self.item_values)
+        own = codes_of(table[c.CATEGORY], self.category_values)
         category = np.where(self.item_category[item] >= 0, self.item_category[item], own)
-        action = _codes(table[c.ACTION], pa.array(c.ACTIONS)).astype(np.int8)
+        action = codes_of(table[c.ACTION], pa.array(c.ACTIONS)).astype(np.int8)
+        price, quantity = encode.numbers_of(table[c.PRICE]), encode.numbers_of(table[c.QUANTITY])
         return Sequences(
             user_ids=ids[new_user],
             offsets=offsets,
@@ -293,17 +247,28 @@ class _Encoder:
             moment_starts=moment_starts,
             action=action,
             item=item,
-            category=category.astype(np.int32),
-            price_band=self._bands(table[c.PRICE]),
-            spend=_spend(action, table),
-            exposure=_exposure_codes(table, self.vocabulary.exposures),
+            category=category,
+            price_band=encode.price_bands(price, self.vocabulary.price_edges),
+            price_relative=encode.relative_bands(price, self.vocabulary.median_prices(category)),
+            quantity=encode.quantity_bands(quantity),
+            rating=encode.rating_levels(encode.numbers_of(table[c.RATING])),
+            slot=encode.slot_levels(encode.numbers_of(table[c.SLOT])),
+            session_start=encode.session_starts(table[_CODE + c.SESSION].to_numpy(), offsets),
+            text=table[_CODE + c.TEXT].to_numpy(),
+            spend=encode.spend_of(action, price, quantity),
+            exposure=encode.exposure_codes(table, self.vocabulary.exposures),
             attributes=self._attributes(ids[new_user]),
         )
 
-    def _bands(self, price: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-        values = price.to_numpy(zero_copy_only=False).astype(float)
-        bands = np.searchsorted(self.vocabulary.price_edges, values) + 1
-        return np.where(np.isfinite(values), bands, 0).astype(np.int8)
+    def _sorted(self, table: pa.Table) -> pa.Table:
+        """Return the rows in the order of the sequences; sessions and texts as codes, which are cheaper to sort."""
+        absent = pa.chunked_array([pa.nulls(len(table), pa.string())])
+        query, text = (table[name] if name in table.column_names else absent for name in _TEXTS)
+        codes = {c.SESSION: encode.session_codes(table[c.SESSION]), c.TEXT: self.texts.of_events(query, text)}
+        table = table.select([name for name in table.column_names if name not in (c.SESSION, *_TEXTS)])
+        for name, code in codes.items():
+            table = table.append_column(_CODE + name, pa.array(code))
+        return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in _KEYS]))
 
     def _attributes(self, user_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int16]:
         found = self.users.reindex(user_ids)
@@ -341,56 +306,6 @@ def matches_in_shard(behavior: Behavior, shard: Path) -> Bools:
         hit = pc.and_(hit, pc.equal(table[c.ARM], behavior.arm))
     found: Bools = pc.fill_null(hit, fill_value=False).to_numpy(zero_copy_only=False)
     return found
-
-
-def _codes(column: pa.ChunkedArray, values: pa.Array) -> npt.NDArray[np.int32]:
-    """Return the int32 index of every entry in ``values``, -1 where absent."""
-    codes = pc.index_in(column.cast(pa.string()), value_set=values)
-    found: npt.NDArray[np.int32] = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return np.where(column.is_null().to_numpy(zero_copy_only=False), np.int32(-1), found)
-
-
-def _spend(action: npt.NDArray[np.int8], table: pa.Table) -> npt.NDArray[np.float32]:
-    price = table[c.PRICE].to_numpy(zero_copy_only=False).astype(float)
-    quantity = table[c.QUANTITY].to_numpy(zero_copy_only=False).astype(float)
-    amount = price * np.where(np.isfinite(quantity), quantity, 1.0)
-    counted = (action == c.ACTIONS.index("purchase")) & np.isfinite(amount)
-    return np.where(counted, amount, 0.0).astype(np.float32)
-
-
-def _exposure_names(table: pa.Table) -> pa.ChunkedArray:
-    """Return "campaign/arm" of campaign events, null elsewhere; an event without an arm is "campaign/"."""
-    arm = pc.fill_null(table[c.ARM].cast(pa.string()), "")
-    name = pc.binary_join_element_wise(table[c.CAMPAIGN].cast(pa.string()), arm, "/")
-    sent = pc.equal(table[c.ACTION].cast(pa.string()), "campaign")
-    return pc.if_else(sent, name, pa.scalar(None, pa.string()))
-
-
-def _exposures(log: EventLog) -> list[str]:
-    counts: dict[str, int] = {}
-    for shard in log.shards:
-        table = pq.read_table(shard, columns=[c.ACTION, c.CAMPAIGN, c.ARM])
-        for entry in pc.value_counts(_exposure_names(table).drop_null()).to_pylist():
-            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
-    return sorted(counts, key=lambda name: (-counts[name], name))[:_MAX_EXPOSURES]
-
-
-def _exposure_codes(table: pa.Table, exposures: list[str]) -> npt.NDArray[np.int16]:
-    return (_codes(_exposure_names(table), pa.array(exposures, pa.string())) + 1).astype(np.int16)
-
-
-def _levels(values: pd.Series) -> list[str]:
-    """Return the commonest levels of an attribute; rarer ones share one level."""
-    counts = values.dropna().astype(str).value_counts()
-    return sorted(counts.index[:_MAX_ATTRIBUTE_LEVELS])
-
-
-def _event_categories(log: EventLog) -> list[str]:
-    found: set[str] = set()
-    for shard in log.shards:
-        column = pq.read_table(shard, columns=[c.CATEGORY])[c.CATEGORY]
-        found.update(str(v) for v in pc.unique(column.cast(pa.string())).to_pylist() if v is not None)
-    return sorted(found)
 
 
 def concatenate(parts: list[Sequences]) -> Sequences:

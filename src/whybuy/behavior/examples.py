@@ -1,0 +1,158 @@
+"""Everything a model is taught from: the token stream, the moments, their labels, and which window reads which."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from whybuy.behavior.batch import Batch, Labels, Moment, Stream
+from whybuy.behavior.packing import Packed, Windows, row_length
+from whybuy.behavior.targets import Heads, Targets, targets_of
+from whybuy.behavior.tokens import Entities, SmallFields, Tokens
+from whybuy.events.features import LONGEST_WINDOW_MS, history_features
+from whybuy.events.moments import Moments
+from whybuy.events.sequences import Ints, Sequences
+
+_BLOCK_EVENTS = 65_536
+CONTEXT = 256
+"""Tokens of a row at most: what one state can look back on."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How this log's values become embedding rows."""
+
+    fields: SmallFields
+    entities: Entities
+
+
+@dataclass(frozen=True)
+class PackedUsers:
+    """Users as tokens, cut into windows."""
+
+    sequences: Sequences
+    moments: Moments
+    tokens: Tokens
+    windows: Windows
+    codes: Codes
+
+    def stream(self, packed: Packed) -> Stream:
+        """Return the packed tokens."""
+        layout = packed.layout(len(self.tokens.entity) - 1)
+        ts = self.tokens.ts_ms[layout.token]
+        windows = packed.windows.start[packed.chosen]
+        origin = np.append(np.asarray(self.sequences.ts_ms)[windows], 0)  # the last is of padding
+        return Stream(
+            small=torch.from_numpy(self.tokens.small[layout.token].astype(np.int64)),
+            entity=torch.from_numpy(self.tokens.entity[layout.token].astype(np.int64)),
+            text=torch.from_numpy(self.tokens.text[layout.token].astype(np.int64)),
+            place=torch.from_numpy(layout.place),
+            seconds=torch.from_numpy((ts - origin[layout.segment]) / 1000),
+            segment=torch.from_numpy(layout.segment),
+        )
+
+
+@dataclass(frozen=True)
+class Examples(PackedUsers):
+    """Users to learn from or to read.
+
+    Attributes
+    ----------
+    wide : (n_moments, n_wide) features of history, in half precision: they are the largest thing in memory
+    """
+
+    targets: Targets
+    heads: Heads
+    wide: npt.NDArray[np.float16]
+
+    @classmethod
+    def of(cls, sequences: Sequences, heads: Heads, codes: Codes, *, context: int = CONTEXT) -> "Examples":
+        """Prepare ``sequences``."""
+        moments = Moments.of(sequences, reach_ms=_reach_ms(heads))
+        targets, wide = _labels_and_history(sequences, len(moments), heads)
+        length = row_length(np.diff(sequences.offsets), context)
+        return cls(
+            sequences=sequences,
+            moments=moments,
+            tokens=Tokens.of(sequences, moments, codes.fields, codes.entities),
+            windows=Windows.of(sequences.offsets, length),
+            codes=codes,
+            targets=targets,
+            heads=heads,
+            wide=wide,
+        )
+
+    def batch(self, packed: Packed, *, decided: bool = False) -> tuple[Batch, Ints]:
+        """Return the tensors of a batch and the moments it reads; ``decided`` keeps decisions only."""
+        where = packed.readings(self.moments)
+        keep = self.targets.decided[where.moment] if decided else np.ones(len(where.moment), bool)
+        moment = where.moment[keep]
+        at = Moment(
+            before=torch.from_numpy(where.before[keep]),
+            after=torch.from_numpy(where.after[keep]),
+            gap=self._rows("gap", self.tokens.moment_gap[moment]),
+            hour=self._rows("hour", self.tokens.moment_hour[moment]),
+            wide=torch.from_numpy(self.wide[moment].astype(np.float32)),
+        )
+        return Batch(self.stream(packed), at, self._labels(moment)), moment
+
+    def _rows(self, field: str, level: Ints) -> torch.Tensor:
+        return torch.from_numpy(self.codes.fields.rows(field, level).astype(np.int64))
+
+    def _labels(self, moment: Ints) -> Labels:
+        targets, heads, sequences = self.targets, self.heads, self.sequences
+        n_out = len(heads.outcomes)
+        behavior = targets.behavior[moment].astype(np.float32)
+        own = np.tile(behavior[:, list(heads.outcomes)], (1, len(heads.horizons_ms)))
+        first, n = self.moments.first[moment], (self.moments.end - self.moments.first)[moment]
+        event_moment = np.repeat(np.arange(len(moment)), n)
+        event = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+        gap = self.tokens.moment_gap[moment]
+        entities = self.codes.entities
+        item, category = np.asarray(sequences.item)[event], np.asarray(sequences.category)[event]
+
+        def tensor(values: npt.NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
+            return torch.from_numpy(np.asarray(values, dtype))
+
+        return Labels(
+            behavior=tensor(behavior),
+            outcome=tensor(targets.outcome[moment]),
+            in_trial=tensor(1 - own),
+            followed=tensor(np.repeat(targets.followed[moment], n_out, axis=1)),
+            count=tensor(targets.count[moment]),
+            counted=tensor(np.repeat(targets.forecast_followed[moment], n_out, axis=1)),
+            spend=tensor(targets.spend[moment]),
+            spent=tensor(targets.forecast_followed[moment]),
+            gap_bin=tensor(np.where(gap > 0, gap, -1), np.int64),
+            event_moment=tensor(event_moment, np.int64),
+            event_weight=tensor(1 / n[event_moment]),
+            action=tensor(np.asarray(sequences.action)[event], np.int64),
+            category=tensor(np.where(category >= 0, category, entities.n_categories), np.int64),
+            item=tensor(np.where(item >= 0, item, entities.n_items), np.int64),
+        )
+
+
+def _reach_ms(heads: Heads) -> int:
+    return max([*heads.horizons_ms, *heads.forecasts_ms, LONGEST_WINDOW_MS])
+
+
+def _labels_and_history(sequences: Sequences, n_moments: int, heads: Heads) -> tuple[Targets, npt.NDArray[np.float16]]:
+    """Return labels and features of all moments, filled in block by block of users.
+
+    What lies between, the running sums of every behavior, is several times as large as what is kept.
+    """
+    kept: list[npt.NDArray[Any]] = []
+    at = 0
+    for block in sequences.blocks(_BLOCK_EVENTS):
+        moments = Moments.of(block, reach_ms=_reach_ms(heads))
+        labels = targets_of(block, moments, heads)
+        wide = history_features(block, moments, heads.spec).values.astype(np.float16)
+        parts = (*(getattr(labels, field.name) for field in fields(Targets)), wide)
+        kept = kept or [np.empty((n_moments, *part.shape[1:]), part.dtype) for part in parts]
+        for whole, part in zip(kept, parts, strict=True):
+            whole[at : at + len(moments)] = part
+        at += len(moments)
+    *labels_of_all, wide_of_all = kept
+    return Targets(*labels_of_all), wide_of_all

@@ -1,0 +1,174 @@
+"""The heads: what a state is asked.
+
+- :class:`NuisanceHead`, read before a moment at its known time: P(the moment is behavior b) for every b and
+  P(outcome a in (ts, ts + horizon]) for every a, once among moments that are not a itself (trials for a), once among
+  all moments. It also reads windowed counts: what a count says need not be learned from events.
+- :class:`NextEventHead`, read from the same place: the next event factorized and normalized,
+  P(gap) P(action | gap) P(category | action, gap) P(item | category, action, gap).
+- :class:`ForecastHead`, read after a moment: chance, expected count and expected spend from now on. Never a nuisance.
+
+Moments can hold several events (basket lines), so the nuisance head answers with one sigmoid per behavior; the next
+event's head is taught every line with the weight of its share in the moment.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from whybuy.behavior.batch import Labels
+from whybuy.behavior.tokens import GAP_BINS
+from whybuy.columns import ACTIONS
+
+_WIDE_LIMIT = 6.0
+_MOST_LOG_COUNT = 8.0
+
+
+class NuisanceHead(nn.Module):
+    """Propensities and outcomes before a moment."""
+
+    wide_mean: Tensor
+    wide_sd: Tensor
+
+    def __init__(self, width: int, n_behaviors: int, n_outcomes: int, n_wide: int, dropout: float) -> None:
+        super().__init__()
+        self.n_behaviors, self.n_outcomes = n_behaviors, n_outcomes
+        n_out = n_behaviors + 2 * n_outcomes
+        self.register_buffer("wide_mean", torch.zeros(n_wide))
+        self.register_buffer("wide_sd", torch.ones(n_wide))
+        self.dropout = nn.Dropout(dropout)
+        self.read_wide = nn.Linear(n_wide, width)
+        self.read = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Dropout(dropout))
+        self.out = nn.Linear(2 * width, n_out)
+        self.wide = nn.Linear(n_wide, n_out, bias=False)
+        nn.init.zeros_(self.wide.weight)
+
+    def standardize(self, mean: Tensor, sd: Tensor) -> None:
+        """Set the scale of the wide features; a constant feature is left alone."""
+        self.wide_mean.copy_(mean)
+        self.wide_sd.copy_(torch.where(sd > 1e-4, sd, torch.ones_like(sd)))
+
+    def start_from_rates(self, rates: Tensor) -> None:
+        """Start from the marginal model: the biases are the logits of base rates."""
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+            self.out.bias.copy_(torch.logit(rates, eps=1e-5))
+
+    def forward(self, state: Tensor, now: Tensor, wide: Tensor) -> Tensor:
+        """Return (n, B + 2 A) logits."""
+        wide = ((wide - self.wide_mean) / self.wide_sd).clamp(-_WIDE_LIMIT, _WIDE_LIMIT)
+        read = self.read(torch.cat([state, now, self.read_wide(self.dropout(wide))], dim=-1))
+        logits: Tensor = self.out(read) + self.wide(wide)
+        return logits
+
+    def losses(self, logits: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
+        """Return summed losses of propensities, outcomes in trials, outcomes anywhere."""
+        B, A = self.n_behaviors, self.n_outcomes
+        return (
+            _bce(logits[:, :B], labels.behavior),
+            _bce(logits[:, B : B + A], labels.outcome, labels.followed * labels.in_trial),
+            _bce(logits[:, B + A :], labels.outcome, labels.followed),
+        )
+
+
+class ForecastHead(nn.Module):
+    """Chance, count and spend from now on."""
+
+    spend_scale: Tensor
+
+    def __init__(self, width: int, n_outcomes: int, n_horizons: int) -> None:
+        super().__init__()
+        self.n_outcomes, self.n_horizons = n_outcomes, n_horizons
+        self.read = nn.Sequential(nn.Linear(width, width), nn.GELU())
+        self.out = nn.Linear(width, 2 * n_outcomes + n_horizons)
+        self.register_buffer("spend_scale", torch.ones(n_horizons))
+
+    def start_from_rates(self, chance: Tensor, count: Tensor, spend: Tensor) -> None:
+        """Start from the marginal model."""
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+            self.spend_scale.copy_(spend.clamp(min=1e-6))
+            start = [torch.logit(chance, eps=1e-5), torch.log(count.clamp(min=1e-5)), torch.zeros(self.n_horizons)]
+            self.out.bias.copy_(torch.cat(start))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """Return (n, A + A + horizons): logits of chances, logs of expected counts, logs of expected scaled spend."""
+        out: Tensor = self.out(self.read(state))
+        return out
+
+    def expected(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return chances (n, A), expected counts (n, A) and expected spend (n, horizons)."""
+        A = self.n_outcomes
+        chance, log_count, log_spend = out[:, :A], out[:, A : 2 * A], out[:, 2 * A :]
+        return torch.sigmoid(chance), _rate(log_count), _rate(log_spend) * self.spend_scale
+
+    def losses(self, out: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
+        """Return summed losses of chances, and of counts and spend (quasi-Poisson: right in the mean)."""
+        A = self.n_outcomes
+        chance = _bce(out[:, :A], (labels.count > 0).float(), labels.counted)
+        count = _poisson(out[:, A : 2 * A], labels.count, labels.counted)
+        spend = _poisson(out[:, 2 * A :], labels.spend / self.spend_scale, labels.spent)
+        return chance, count + spend
+
+
+class NextEventHead(nn.Module):
+    """The next event: gap, then action, then category, then item."""
+
+    item_rate: Tensor
+
+    def __init__(self, width: int, n_items: int, n_categories: int) -> None:
+        super().__init__()
+        self.n_items, self.n_categories = n_items, n_categories
+        self.gap = nn.Linear(width, GAP_BINS)
+        self.read = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.GELU())
+        self.of_read = nn.Linear(2 * width, width)
+        self.action = nn.Linear(2 * width, len(ACTIONS))
+        self.given_action = nn.Embedding(len(ACTIONS), width)
+        self.given_category = nn.Linear(width, width, bias=False)
+        self.to_category = nn.Linear(width, width)
+        self.to_item = nn.Linear(width, width)
+        self.none = nn.Parameter(torch.zeros(2, width))
+        self.category_bias = nn.Parameter(torch.zeros(n_categories + 1))
+        self.item_bias = nn.Parameter(torch.zeros(n_items + 1))
+        self.register_buffer("item_rate", torch.full((n_items + 1,), 1.0 / (n_items + 1)))
+        nn.init.normal_(self.given_action.weight, std=0.5 / width**0.5)
+
+    def start_from_rates(self, action: Tensor, category: Tensor, item: Tensor) -> None:
+        """Start from the marginal model; ``item`` rates are also those that negatives are drawn by."""
+        with torch.no_grad():
+            self.action.weight.mul_(0.1)
+            self.action.bias.copy_(torch.log(action))
+            self.category_bias.copy_(torch.log(category))
+            self.item_bias.copy_(torch.log(item))
+            self.item_rate.copy_(item)
+
+    def hidden(self, state: Tensor, now: Tensor) -> Tensor:
+        """Return (n, 2 width) from states before moments and the embedding of their times."""
+        hidden: Tensor = self.read(torch.cat([state, now], dim=-1))
+        return hidden
+
+    def category_query(self, hidden: Tensor, action: Tensor) -> Tensor:
+        """Return (n, width): what the category of an event of this action is scored with."""
+        query: Tensor = self.to_category(self.of_read(hidden) + self.given_action(action))
+        return query
+
+    def item_query(self, hidden: Tensor, action: Tensor, category: Tensor | None) -> Tensor:
+        """Return (n, width); ``category`` is (n, width) what the known category adds up to, None to leave it open."""
+        known = self.of_read(hidden) + self.given_action(action)
+        if category is not None:
+            known = known + self.given_category(category)
+        query: Tensor = self.to_item(known)
+        return query
+
+
+def _rate(log_rate: Tensor) -> Tensor:
+    return torch.exp(log_rate.clamp(max=_MOST_LOG_COUNT))
+
+
+def _bce(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, target, weight=mask, reduction="sum")
+
+
+def _poisson(log_rate: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Poisson loss less what no rate can change, so that a perfect rate of a constant target loses nothing."""
+    loss = _rate(log_rate) - target * log_rate - target + torch.special.xlogy(target, target)
+    return (loss * mask).sum()
