@@ -276,7 +276,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--validation-users", type=int, help="ranked for early stopping; all by default")
     parser.add_argument("--filter-seen", action="store_true", help="no item of a user's history is shown again")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch on the CPU")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch; 1 on a busy machine")
     args = parser.parse_args()
     args.loss = args.loss or ("softmax" if args.model == "sasrec" else "sampled_softmax")
     return args

@@ -106,6 +106,14 @@ def test_a_question_that_was_not_scanned_is_answered_now(shop, conforms):
     assert answer["effects"][0]["horizon"] == "3d"
 
 
+def test_what_if_one_person_did_that(shop, conforms):
+    user = pd.read_parquet(shop.root / "events" / "users.parquet")["user_id"].iloc[0]
+    words = ("whatif", "--user", user, "--do", "view:phones", "--outcome", "purchase:cases")
+    answer = shop.ask(*words)
+    conforms(answer, "whatif")
+    assert answer == shop.ask(*words, "--horizon", "7d")
+
+
 def test_recommendations_for_one_and_all(shop, conforms, tmp_path):
     users = pd.read_parquet(shop.root / "events" / "users.parquet")
     active = users.loc[users["n_events"] > 0, "user_id"]

@@ -123,7 +123,6 @@ class NextEventHead(nn.Module):
         self.of_read = nn.Linear(2 * width, width)
         self.action = nn.Linear(2 * width, len(ACTIONS))
         self.given_action = nn.Embedding(len(ACTIONS), width)
-        self.given_category = nn.Linear(width, width, bias=False)
         self.to_category = nn.Linear(width, width)
         self.to_item = nn.Linear(width, width)
         self.none = nn.Parameter(torch.zeros(2, width))
@@ -151,12 +150,9 @@ class NextEventHead(nn.Module):
         query: Tensor = self.to_category(self.of_read(hidden) + self.given_action(action))
         return query
 
-    def item_query(self, hidden: Tensor, action: Tensor, category: Tensor | None) -> Tensor:
-        """Return (n, width); ``category`` is (n, width) what the known category adds up to, None to leave it open."""
-        known = self.of_read(hidden) + self.given_action(action)
-        if category is not None:
-            known = known + self.given_category(category)
-        query: Tensor = self.to_item(known)
+    def item_query(self, hidden: Tensor, action: Tensor) -> Tensor:
+        """Return (n, width): what the item of an event of this action is scored with."""
+        query: Tensor = self.to_item(self.of_read(hidden) + self.given_action(action))
         return query
 
 

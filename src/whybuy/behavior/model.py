@@ -161,7 +161,7 @@ class BehaviorModel(nn.Module):
         known = self.category_vectors()
         category_logits = head.category_query(hidden, labels.action) @ known.T + head.category_bias
         category = _weighted(category_logits, labels.category, weight)
-        query = head.item_query(hidden, labels.action, known.index_select(0, labels.category))
+        query = head.item_query(hidden, labels.action)
         return gap, action, category, self._item_loss(query, labels.item, weight, negatives)
 
     def category_vectors(self) -> Tensor:

@@ -14,7 +14,7 @@ from whybuy.behavior.model import BehaviorModel
 from whybuy.columns import ACTIONS
 from whybuy.events.moments import BehaviorIndex
 
-_LEAST_ACTION = 1e-7
+_LEAST_ACTION = 1e-5
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,30 @@ class NextEvents:
         query = head.category_query(self.hidden, self._action(action))
         return torch.softmax(query @ self.model.category_vectors().T + head.category_bias, dim=-1)
 
-    def items(self, actions: tuple[int, ...] | None = None) -> Tensor:
-        """Return (n, n_items + 1) P(item), of events of ``actions`` where given; "none" is last."""
+    def items(self, actions: tuple[int, ...] | None = None, *, by_category: bool = True) -> Tensor:
+        """Return (n, n_items + 1) P(item); "none" is last.
+
+        Parameters
+        ----------
+        actions : of events of these actions only, where given
+        by_category : P(category) P(item | category); else the item scores' softmax over the whole catalog, which knows
+            nothing of the category's head
+        """
         p_action = self.actions()
-        wanted = actions if actions is not None else tuple(range(len(ACTIONS)))
         if actions is not None:
-            kept = p_action[:, list(actions)]
-            p_action = torch.zeros_like(p_action).index_copy_(
-                1, torch.tensor(actions), kept / kept.sum(1, keepdim=True)
-            )
+            wanted = torch.zeros(p_action.shape[1]).index_fill_(0, torch.tensor(actions), 1.0)
+            p_action = p_action * wanted
+            p_action = p_action / p_action.sum(1, keepdim=True)
         total = torch.zeros(len(self.hidden), self.model.shape.n_items + 1)
-        for action in wanted:
+        for action in range(len(ACTIONS)):
             if float(p_action[:, action].max()) > _LEAST_ACTION:
-                total += p_action[:, [action]] * self._items_of(action)
+                total += p_action[:, [action]] * self._items_of(action, by_category=by_category)
         return total
+
+    def item_scores(self, action: Tensor) -> Tensor:
+        """Return (n, n_items + 1) unnormalized log P(item) of events of known actions (n,)."""
+        head = self.model.next
+        return head.item_query(self.hidden, action) @ self.model.item_vectors().T + head.item_bias
 
     def behaviors(self, index: BehaviorIndex) -> Tensor:
         """Return (n, n_behaviors): P(the next event is the behavior), for kinds that action and category tell."""
@@ -73,20 +83,16 @@ class NextEvents:
     def _action(self, action: int) -> Tensor:
         return torch.full((len(self.hidden),), action)
 
-    def _items_of(self, action: int) -> Tensor:
-        """(n, n_items + 1) P(category of item | action) P(item | its category, action)."""
-        model, head = self.model, self.model.next
-        vectors, known = model.item_vectors(), model.category_vectors()
-        query = head.item_query(self.hidden, self._action(action), None)
-        # What a known category adds to the query, against every item of it: a number per item.
-        shift = head.given_category(known) @ head.to_item.weight.T  # (n_categories + 1, width)
-        category = model.item_category[:-1]
-        score = query @ vectors.T + head.item_bias
-        score_items = score[:, :-1] + (shift[category] * vectors[:-1]).sum(-1)
-        score_none = score[:, -1:] + shift @ vectors[-1]
-        log_total = torch.logaddexp(_log_sum_within(score_items, category, len(known)), score_none)
-        p_category = self.categories(action)
-        log_category = torch.log(p_category) - log_total
+    def _items_of(self, action: int, *, by_category: bool) -> Tensor:
+        """(n, n_items + 1) P(item | action)."""
+        score = self.item_scores(self._action(action))
+        if not by_category:
+            return torch.softmax(score, dim=1)
+        category, n_categories = self.model.item_category[:-1], self.model.shape.n_categories + 1
+        # An event without an item can be of any category: "none" stands in each of them.
+        score_items, score_none = score[:, :-1], score[:, -1:]
+        log_total = torch.logaddexp(_log_sum_within(score_items, category, n_categories), score_none)
+        log_category = torch.log(self.categories(action)) - log_total
         items = torch.exp(score_items + log_category[:, category])
         none = torch.exp(score_none + log_category).sum(1, keepdim=True)
         return torch.cat([items, none], dim=1)

@@ -117,7 +117,7 @@ class SequenceRanker:
         hour = 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
         levels = (("gap", gap), ("hour", hour))
         rows = (torch.from_numpy(fields.rows(name, level).astype(np.int64)) for name, level in levels)
-        return NextEvents.of(self.model, state, self.model.now(*rows)).items()
+        return NextEvents.of(self.model, state, self.model.now(*rows)).items(by_category=False)
 
     def _over_gaps(self, state: Tensor, last_ms: Ints) -> Tensor:
         p_gap = torch.softmax(self.model.next.gap(state), dim=-1)

@@ -222,6 +222,23 @@ def gap_bins(gap_ms: Ints) -> Ints:
     return np.minimum(bins, GAP_BINS - 1)
 
 
+def gap_ms(gap: Ints, within: npt.NDArray[np.floating]) -> Ints:
+    """Return a time of gap bins from 1 on, at the share ``within`` [0, 1) of their logarithmic width."""
+    seconds = 2.0 ** ((gap - 1 + within) / 1.25) - 1
+    return np.maximum(np.round(1000 * seconds), 1).astype(np.int64)
+
+
+def usual_prices(sequences: Sequences, n_items: int) -> npt.NDArray[np.int8]:
+    """Return (n_items + 1, 2): price level and relative price level of each item's latest priced event, 0 without."""
+    found = np.zeros((n_items + 1, 2), np.int8)
+    priced = np.flatnonzero((np.asarray(sequences.item) >= 0) & (np.asarray(sequences.price_band) > 0))
+    priced = priced[np.argsort(np.asarray(sequences.ts_ms)[priced], kind="stable")]
+    item = np.asarray(sequences.item)[priced]
+    found[item, 0] = np.asarray(sequences.price_band)[priced]  # of several the last is kept
+    found[item, 1] = np.asarray(sequences.price_relative)[priced]
+    return found
+
+
 def _text_level(text: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     """The commonest texts have a level of their own, the rest share the later half by hash."""
     half = TEXT_BUCKETS // 2

@@ -24,7 +24,7 @@ from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan
 from whybuy.behavior.targets import Heads, forecast_horizons
-from whybuy.behavior.tokens import Entities, SmallFields, own_items
+from whybuy.behavior.tokens import Entities, SmallFields, own_items, usual_prices
 from whybuy.behavior.train import EpochLoss, Watch, fit, judged, split_users
 from whybuy.behavior.transformer import TrunkShape
 from whybuy.config import Config, duration_ms
@@ -35,6 +35,7 @@ from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, concatenate
 from whybuy.progress import Report, quiet
 
+_PRICES = "item_price.npy"
 _NEGATIVES = 512
 """Items sampled per step where there are many more: which item is next is no nuisance, it only teaches the trunk."""
 
@@ -51,11 +52,15 @@ class TwinModels:
     models : twin k judges the users of fold k
     heads : what the outputs are
     codes : embedding rows of items and categories
+    context : tokens that one state can look back on
+    item_price : (n_items + 1, 2) usual price levels, see :func:`whybuy.behavior.tokens.usual_prices`
     """
 
     models: tuple[BehaviorModel, ...]
     heads: Heads
     codes: Codes
+    context: int
+    item_price: npt.NDArray[np.int8]
 
     @classmethod
     def open(cls, folder: Path, store: SequenceStore) -> "TwinModels":
@@ -78,14 +83,14 @@ class TwinModels:
         shape = ModelShape(**{**card["shape"], "trunk": TrunkShape(**card["shape"]["trunk"])})
         texts = text_tensor(store)
         models = tuple(_load(folder / f"twin-{k}.safetensors", shape, codes, texts) for k in range(N_TWINS))
-        return cls(models, heads, codes)
+        return cls(models, heads, codes, card["context"], np.load(folder / _PRICES))
 
     def judge(self, sequences: Sequences, *, keep: Bools | None = None) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Return the moments of the users ``keep`` and their (n, n_behaviors + 2 n_outcomes) nuisance logits.
 
         Every user is judged by the twin that was not trained on it.
         """
-        examples = Examples.of(sequences, self.heads, self.codes)
+        examples = Examples.of(sequences, self.heads, self.codes, context=self.context)
         twin = folds_of_users(sequences.user_ids).twin
         found: list[tuple[Ints, npt.NDArray[np.float32]]] = []
         for k, model in enumerate(self.models):
@@ -147,7 +152,7 @@ def train_twins(
         save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
         models.append(model)
         losses.append(losses_to_json(history))
-    _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own)
+    _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
     training: dict[str, Any] = {
         "twins": losses,
         "plan": asdict(plan),
@@ -159,7 +164,9 @@ def train_twins(
         "n_outcomes": heads.n_outcomes,
     }
     (folder / "training.json").write_text(json.dumps(training, indent=1), encoding="utf-8")
-    return TwinModels(tuple(models), heads, codes)
+    item_price = usual_prices(sample, len(store.vocabulary.items))
+    np.save(folder / _PRICES, item_price)
+    return TwinModels(tuple(models), heads, codes, plan.context, item_price)
 
 
 def family_in(folder: Path) -> Family:

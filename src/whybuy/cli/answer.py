@@ -1,4 +1,4 @@
-"""``effects``: the effects that were found, or one question answered now."""
+"""``effects`` and ``whatif``: the effects that were found, one question answered now, one person's chances."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from whybuy.events.behaviors import parse_behavior
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from whybuy.behavior.what_if import WhatIf
     from whybuy.causal.effects import Effect
 
 N_FUNNEL = 5
@@ -134,3 +135,52 @@ def show_answer(session: Session, effect: "Effect") -> None:
     session.say(f"decisions: {effect.n_trials:,}, treated: {effect.n_treated:,}, users: {effect.n_users:,}")
     for reason in effect.reasons:
         session.say(f"- {reason}")
+
+
+@command
+def whatif(
+    session: Session,
+    *,
+    user: Annotated[str, typer.Option(help="Whose chance.")],
+    do: Annotated[str, typer.Option(help="A behavior done now, as in view:shoes.")],
+    outcome: Annotated[str, typer.Option(help="A behavior, as in purchase:*.")],
+    horizon: Annotated[str | None, typer.Option(help="How long after, as in 7d; the config's first.")] = None,
+) -> None:
+    """Say what the model expects of one person with and without a behavior now."""
+    from whybuy.cli.act import id_in_log
+
+    with session.pipeline() as pipeline:
+        if not pipeline.config.has_times:
+            raise QuestionError.of(
+                found='The log has an order but no times (time = "order")',
+                needed="times are needed to say what happens within a horizon",
+                do="Use a log with times",
+            )
+        pipeline.run("model")
+        found = _what_if(pipeline, id_in_log(pipeline, user), do, outcome, horizon)
+    if session.as_json:
+        session.emit(found.to_json())
+    else:
+        session.say(found.summary())
+
+
+def _what_if(pipeline: Pipeline, user: str, do: str, outcome: str, horizon: str | None) -> "WhatIf":
+    from whybuy.behavior.twins import TwinModels
+    from whybuy.behavior.what_if import Intervention, what_if
+
+    history = pipeline.store.user(user)
+    if history is None:
+        raise QuestionError.of(
+            found=f"The log has no kept event of user {user!r}",
+            needed="a user of the log",
+            do="Look at user_id in events/users.parquet of the workspace",
+        )
+    asked = Intervention(
+        do=parse_behavior(do),
+        outcome=parse_behavior(outcome),
+        horizon_ms=duration_ms(horizon or pipeline.config.horizons[0]),
+        # The observed window ends before the last thousandth of events: a user may be among them.
+        now_ms=max(pipeline.log.quality.end_ms, int(history.ts_ms[-1]) + 1),
+    )
+    twins = TwinModels.open(pipeline.folder("model"), pipeline.store)
+    return what_if(twins, history, asked, seed=pipeline.config.seed)

@@ -31,6 +31,7 @@ for _command in (
     run.scan,
     run.report,
     answer.effects,
+    answer.whatif,
     act.recommend,
     act.campaign,
     act.profile,

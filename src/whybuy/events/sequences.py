@@ -182,6 +182,14 @@ class SequenceStore:
         """Yield the sequences shard by shard."""
         return (Sequences.open(shard) for shard in self.shards)
 
+    def user(self, user_id: str) -> Sequences | None:
+        """Return the events of one user, None where the log does not have it."""
+        for sequences in self:
+            keep = sequences.user_ids == user_id
+            if keep.any():
+                return sequences.users(keep)
+        return None
+
     def text_vectors(self) -> Vectors | None:
         """Return the (n_texts, 384) float16 vectors of the log's texts, memory-mapped; None where none were made."""
         return text_vectors(self.folder)

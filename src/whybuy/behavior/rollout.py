@@ -1,0 +1,214 @@
+"""Futures of one person, sampled event by event from the next event's distribution.
+
+The history is read once; its keys and values are kept, so that a further event costs one position and not the whole
+history again. Every future starts from the same cache.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from whybuy.behavior.examples import Codes, PackedUsers
+from whybuy.behavior.model import BehaviorModel
+from whybuy.behavior.next_event import NextEvents
+from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, gap_bins, gap_ms
+from whybuy.behavior.transformer import Cache
+from whybuy.columns import ACTIONS
+from whybuy.events.behaviors import Behavior
+from whybuy.events.moments import BehaviorIndex
+from whybuy.events.sequences import Ints, Vocabulary
+
+MAX_EVENTS = 400
+_TRIES = 50
+_LEAST_LEFT = 1e-4
+_SESSION_GAP_MS = 30 * 60_000
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """One event of each of n futures.
+
+    Attributes
+    ----------
+    ts_ms : (n,) time
+    action, category, item : (n,) codes; the last category and the last item are "none"
+    """
+
+    ts_ms: Ints
+    action: Tensor
+    category: Tensor
+    item: Tensor
+
+
+@dataclass(frozen=True)
+class Person:
+    """Where n futures of one person stand.
+
+    Attributes
+    ----------
+    state : (n, width) after the last event
+    cache : keys and values of everything read
+    place : events read, the start token included
+    origin_ms, last_ms : time zero of the rotation, and (n,) time of the last event
+    """
+
+    state: Tensor
+    cache: Cache
+    place: int
+    origin_ms: int
+    last_ms: Ints
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Samples events.
+
+    Attributes
+    ----------
+    item_price : (n_items + 1, 2) price level and relative price level that an event of the item usually has
+    """
+
+    model: BehaviorModel
+    codes: Codes
+    vocabulary: Vocabulary
+    item_price: npt.NDArray[np.int8]
+    random: torch.Generator
+
+    def read(self, user: PackedUsers, n: int) -> Person:
+        """Read the latest window of one user and return ``n`` futures that begin there."""
+        packed = next(user.windows.batches(np.array([0]), rows=1))
+        stream = user.stream(packed)
+        states, cache = self.model.trunk.step(self.model.embedded(stream), stream.place, stream.seconds, None)
+        many = Cache(*(tuple(part.expand(n, -1, -1, -1) for part in parts) for parts in (cache.keys, cache.values)))
+        last = int(user.sequences.ts_ms[-1])
+        origin = int(user.sequences.ts_ms[user.windows.start[0]])
+        return Person(states[0, -1].expand(n, -1), many, states.shape[1], origin, np.full(n, last))
+
+    def now(self, person: Person, ts_ms: Ints) -> NextEvents:
+        """Return the distribution of each future's next event at a known time."""
+        gap, hour = self._time_rows(person, ts_ms)
+        return NextEvents.of(self.model, person.state, self.model.now(gap, hour))
+
+    def wait(self, person: Person) -> Ints:
+        """Return (n,) the times of the next events."""
+        logits = self.model.next.gap(person.state).clone()
+        logits[:, 0] = -torch.inf  # "no event before" cannot come again
+        gap = self._draw(torch.softmax(logits, dim=1))
+        within = torch.rand(len(gap), generator=self.random)
+        return person.last_ms + gap_ms(gap.numpy(), within.numpy())
+
+    def event(self, following: NextEvents, ts_ms: Ints, allowed: Tensor | None = None) -> Simulated:
+        """Draw what the next events are; ``allowed`` (n_actions, n_categories + 1) keeps some of them only."""
+        p = following.actions()[:, :, None] * self._categories(following)
+        if allowed is not None:
+            p = p * allowed
+        drawn = self._draw(p.flatten(1))
+        action, category = drawn // p.shape[2], drawn % p.shape[2]
+        return Simulated(ts_ms, action, category, self._items(following, action, category))
+
+    def of_behavior(self, following: NextEvents, ts_ms: Ints, behavior: Behavior) -> Simulated:
+        """Draw the next events from those that are ``behavior``, of kind any, category or item."""
+        if behavior.kind != "item":
+            return self.event(following, ts_ms, self._table(behavior))
+        item = torch.full((len(following.hidden),), self._item_code(behavior))
+        action = torch.full_like(item, ACTIONS.index(behavior.action))
+        return Simulated(ts_ms, action, self.model.item_category[item], item)
+
+    def others(self, following: NextEvents, ts_ms: Ints, barred: tuple[Behavior, ...]) -> Simulated | None:
+        """Draw the next events from those that are none of ``barred``; None where hardly anything is left."""
+        allowed = torch.ones(len(ACTIONS), self.codes.entities.n_categories + 1, dtype=torch.bool)
+        for behavior in barred:
+            if behavior.kind != "item":
+                allowed &= ~self._table(behavior)
+        p = following.actions()[:, :, None] * self._categories(following) * allowed
+        if float(p.sum((1, 2)).min()) < _LEAST_LEFT:
+            return None
+        event = self.event(following, ts_ms, allowed)
+        items = [behavior for behavior in barred if behavior.kind == "item"]
+        for _ in range(_TRIES if items else 0):
+            hit = torch.stack([self.are(event, behavior) for behavior in items]).any(0)
+            if not hit.any():
+                return event
+            again = self.event(following, ts_ms, allowed)
+            drawn = zip(
+                (again.action, again.category, again.item), (event.action, event.category, event.item), strict=True
+            )
+            event = Simulated(ts_ms, *(torch.where(hit, new, old) for new, old in drawn))
+        return event if not items else None
+
+    def append(self, person: Person, event: Simulated) -> Person:
+        """Return the futures after one more event each."""
+        gap, hour = self._time_rows(person, event.ts_ms)
+        fields = self.codes.fields
+        price = self.item_price[event.item.numpy()]
+        new_session = (event.ts_ms - person.last_ms) > _SESSION_GAP_MS
+        levels = {
+            "action": event.action.numpy() + 1,
+            "price": price[:, 0],
+            "price_relative": price[:, 1],
+            "session_start": new_session.astype(np.int64),
+        }
+        rows = [torch.from_numpy(fields.rows(name, level).astype(np.int64)) for name, level in levels.items()]
+        small = self.model.small(torch.stack([*rows, gap, hour], dim=1))
+        entities = self.codes.entities
+        has_item = event.item < entities.n_items
+        entity = torch.where(has_item, event.item, entities.n_items + event.category)
+        x = small + self.model.entity_vectors(entity)
+        n = len(entity)
+        seconds = torch.from_numpy((event.ts_ms - person.origin_ms) / 1000)[:, None]
+        place = torch.full((n, 1), person.place)
+        state, cache = self.model.trunk.step(x[:, None], place, seconds, person.cache)
+        return replace(person, state=state[:, 0], cache=cache, place=person.place + 1, last_ms=event.ts_ms)
+
+    def happens(self, person: Person, outcome: Behavior, until_ms: int, *, most: int = MAX_EVENTS) -> Tensor:
+        """Return (n,) whether each future meets ``outcome`` up to a time."""
+        met = torch.zeros(len(person.state), dtype=torch.bool)
+        going = torch.ones_like(met)
+        for _ in range(most):
+            ts = self.wait(person)
+            going &= torch.from_numpy(ts <= until_ms) & ~met
+            if not going.any():
+                break
+            event = self.event(self.now(person, ts), ts)
+            met |= going & self.are(event, outcome)
+            person = self.append(person, event)
+        return met
+
+    def are(self, event: Simulated, behavior: Behavior) -> Tensor:
+        """Return (n,) whether each event is the behavior."""
+        if behavior.kind == "item":
+            return (event.action == ACTIONS.index(behavior.action)) & (event.item == self._item_code(behavior))
+        return self._table(behavior)[event.action, event.category]
+
+    def _table(self, behavior: Behavior) -> Tensor:
+        """(n_actions, n_categories + 1) whether an event of that action and category is the behavior."""
+        return torch.from_numpy(BehaviorIndex.of((behavior,), self.vocabulary).table[:, :, 0].astype(bool))
+
+    def _items(self, following: NextEvents, action: Tensor, category: Tensor) -> Tensor:
+        """Draw items of known actions and categories."""
+        scores = following.item_scores(action)
+        inside = self.model.item_category[None, :-1] == category[:, None]
+        allowed = torch.cat([inside, torch.ones(len(action), 1, dtype=torch.bool)], dim=1)
+        return self._draw(torch.softmax(scores.masked_fill(~allowed, -torch.inf), dim=1))
+
+    def _categories(self, following: NextEvents) -> Tensor:
+        """(n, n_actions, n_categories + 1) P(category | action)."""
+        return torch.stack([following.categories(action) for action in range(len(ACTIONS))], dim=1)
+
+    def _item_code(self, behavior: Behavior) -> int:
+        return int(np.flatnonzero(self.vocabulary.items == behavior.target)[0])
+
+    def _draw(self, p: Tensor) -> Tensor:
+        return torch.multinomial(p, 1, generator=self.random)[:, 0]
+
+    def _time_rows(self, person: Person, ts_ms: Ints) -> tuple[Tensor, Tensor]:
+        fields = self.codes.fields
+        gap = np.minimum(gap_bins(ts_ms - person.last_ms), GAP_BINS - 1)
+        hour = 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
+        rows = (fields.rows("gap", gap), fields.rows("hour", hour))
+        first, second = (torch.from_numpy(row.astype(np.int64)) for row in rows)
+        return first, second

@@ -1,0 +1,122 @@
+"""Futures follow the model's own distribution, and what cannot be asked is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.behavior.small_models import TRUNK, examples, heads, model
+from tests.events.sequences_by_hand import sequences, vocabulary
+from whybuy.behavior.examples import Examples
+from whybuy.behavior.rates import start_from_rates
+from whybuy.behavior.rollout import Simulator
+from whybuy.behavior.sizes import TrainingPlan, Weights
+from whybuy.behavior.tokens import gap_bins, gap_ms, usual_prices
+from whybuy.behavior.train import fit
+from whybuy.behavior.twins import TwinModels
+from whybuy.behavior.what_if import Intervention, _tokens, what_if
+from whybuy.errors import QuestionError
+from whybuy.events.behaviors import parse_behavior
+
+HOUR, DAY = 3_600_000, 86_400_000
+WEIGHTS = Weights(gap=1.0, action=1.0, category=1.0, item=1.0, forecast=1.0)
+
+
+@pytest.fixture(scope="module")
+def shop() -> tuple[Examples, TwinModels]:
+    """An event every 6 hours; a cart is followed by a purchase of a bag, anything else by views and carts."""
+    rng = np.random.default_rng(4)
+    users = {}
+    for u in range(80):
+        story, action = [], "view"
+        for k in range(24):
+            action = "purchase" if action == "cart" else ["view", "cart"][rng.random() < 0.08]
+            story.append((k * 6 * HOUR, action, 2 if action == "purchase" else int(rng.integers(3))))
+        users[f"u{u}"] = story
+    s = sequences(users)
+    data = examples(s, end_ms=int(s.ts_ms[-1]), context=64)
+    plan = TrainingPlan(
+        trunk=replace(TRUNK, width=32), epochs=14, rows=4, learning_rate=8e-3, patience=14, context=64, weights=WEIGHTS
+    )
+    twins = []
+    for k in range(2):
+        net = model(data, plan, seed=k)
+        torch.nn.init.zeros_(net.nuisance.wide.weight)
+        users_k = np.arange(s.n_users) % 10 > 0
+        start_from_rates(net, data, users_k)
+        fit(net, data, plan, (users_k, ~users_k))
+        twins.append(net)
+    return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, usual_prices(s, 3))
+
+
+def user_at_a_view(data: Examples, nth: int) -> np.ndarray:
+    last = np.asarray(data.sequences.action)[data.sequences.offsets[1:] - 1]
+    return np.arange(data.sequences.n_users) == np.flatnonzero(last == 0)[nth]
+
+
+def ask(shop, do: str, outcome: str = "purchase:bags", horizon_ms: int = DAY, seed: int = 0):
+    data, twins = shop
+    history = data.sequences.users(user_at_a_view(data, 3))
+    asked = Intervention(parse_behavior(do), parse_behavior(outcome), horizon_ms, int(history.ts_ms[-1]) + 6 * HOUR)
+    return what_if(twins, history, asked, seed=seed)
+
+
+def test_what_is_followed_by_a_purchase_raises_its_chance_in_both_answers(shop):
+    answer = ask(shop, "cart:*")
+    assert answer.with_do.rollouts > 0.85 > 0.5 > answer.without.rollouts
+    assert answer.with_do.heads > 0.75 > 0.5 > answer.without.heads
+    assert answer.difference_rollouts == pytest.approx(answer.with_do.rollouts - answer.without.rollouts)
+    assert answer.without.rollouts_low < answer.without.rollouts < answer.without.rollouts_high
+    assert "not a causal effect" in answer.summary()
+
+
+def test_an_answer_repeats_with_its_seed(shop):
+    assert ask(shop, "view:*") == ask(shop, "view:*")
+    assert ask(shop, "view:*") != ask(shop, "view:*", seed=1)
+
+
+def test_futures_are_drawn_from_the_next_events_distribution(shop):
+    data, twins = shop
+    history = data.sequences.users(user_at_a_view(data, 5))
+    simulator = Simulator(
+        twins.models[0], twins.codes, vocabulary(), twins.item_price, torch.Generator().manual_seed(1)
+    )
+    n = 4_000
+    with torch.inference_mode():
+        person = simulator.read(_tokens(twins, history), n)
+        ts = np.full(n, int(history.ts_ms[-1]) + 6 * HOUR)
+        following = simulator.now(person, ts)
+        drawn = simulator.event(following, ts)
+        bags = simulator.of_behavior(following, ts, parse_behavior("view:bags"))
+        one = simulator.of_behavior(following, ts, parse_behavior("view:item=i1"))
+        other = simulator.others(following, ts, (parse_behavior("view:shoes"), parse_behavior("view:item=i2")))
+        p = following.items()[0]
+        gap = simulator.wait(person) - person.last_ms
+    share = torch.bincount(drawn.item, minlength=4) / n
+    torch.testing.assert_close(share, p, atol=0.03, rtol=0)
+    assert (bags.action == 0).all()
+    assert (bags.category == 0).all()
+    assert (one.item == 1).all()
+    assert not ((other.action == 0) & (other.item >= 0) & (other.item < 3)).any()
+    assert np.median(gap) == pytest.approx(6 * HOUR, rel=0.5)
+
+
+def test_the_drawn_gap_falls_into_its_bin():
+    bins = np.arange(1, 31)
+    for within in (0.05, 0.5, 0.95):
+        assert gap_bins(gap_ms(bins, np.full(30, within))).tolist() == bins.tolist()
+
+
+@pytest.mark.parametrize(
+    ("do", "outcome", "horizon_ms", "words"),
+    [
+        ("view:hats", "purchase:*", DAY, "view:hats is not in the log"),
+        ("search:query=boots", "purchase:*", DAY, "a behavior of a query"),
+        ("view:*", "cart:*", DAY, "no head for cart"),
+        ("view:*", "purchase:*", 3 * DAY, "does not forecast 3d ahead"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(shop, do, outcome, horizon_ms, words):
+    with pytest.raises(QuestionError, match=words):
+        ask(shop, do, outcome, horizon_ms)
