@@ -1,0 +1,240 @@
+"""Next-item ranking over the whole catalog: ours, the baselines, and RecTools' SASRec and eSASRec in the same run.
+
+    .venv/bin/python benchmarks/ranking.py --sets beauty --seeds 1 --budget 300 --json
+
+Leave-one-out: the last item of every user is asked for, the one before it chooses among settings and weights, and
+nobody is trained on either. Every cell (set, model, seed) is written into ``--cache`` when it is done, so a run that
+was stopped goes on. Peers train for ``--budget`` seconds each on one thread, as ours; 0 leaves them out.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from whybuy.behavior.baselines import ItemKNN, Markov, Popular
+from whybuy.behavior.mixture import Member, Mixture
+from whybuy.behavior.ranking import Ranker, RankingTask, evaluate, leave_one_out
+from whybuy.behavior.sequence_ranker import SequenceRanker
+from whybuy.behavior.sizes import TrainingPlan, Weights
+from whybuy.behavior.transformer import TrunkShape
+from whybuy.config import config_from_dict
+from whybuy.events.log import EventLog
+from whybuy.events.sequences import Sequences, SequenceStore, concatenate, encode_log
+from whybuy.events.shards import ingest
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("WHYBUY_DATA", ROOT.parent / "shared" / "data")).resolve()
+PEERS = {
+    "SASRec": ["--model", "sasrec"],
+    "SASRec, sampled softmax": ["--model", "sasrec", "--loss", "sampled_softmax"],
+    "eSASRec": ["--model", "esasrec"],
+}
+METRICS = ("ndcg@10", "hr@10")
+NEXT_ITEM = Weights(
+    propensity=0, outcome=0, outcome_anywhere=0, forecast=0, amount=0, gap=0.1, action=0.1, category=0.1, item=1.0
+)
+PLAN = TrainingPlan(
+    trunk=TrunkShape(width=64, depth=2, heads=2, dropout=0.3, time_aware=False),
+    context=64,
+    rows=32,
+    epochs=40,
+    learning_rate=2e-3,
+    weights=NEXT_ITEM,
+    negatives=1024,
+    patience=99,
+)
+
+
+def amazon(name: str, folder: Path) -> dict[str, Any]:
+    """A log in order, with the item's attributes as its category path, the commonest first."""
+    data = DATA / "amazon_2014_5core"
+    items = folder / "items.parquet"
+    duckdb.sql(
+        f"""COPY (WITH a AS (SELECT item_id, attribute_id, count(*) OVER (PARTITION BY attribute_id) AS n
+                             FROM '{data}/{name}_item_attributes.parquet')
+                  SELECT item_id, string_agg('a' || attribute_id, '/' ORDER BY n DESC, attribute_id) AS category
+                  FROM a GROUP BY item_id) TO '{items}'"""
+    )
+    columns = {"user_id": "user_id", "item_id": "item_id", "ts": "position"}
+    events = {
+        "path": str(data / f"{name}_interactions.parquet"),
+        "time": "order",
+        "columns": columns,
+        "constants": {"action": "review"},
+    }
+    return {
+        "events": [events],
+        "items": {"path": str(items), "columns": {"item_id": "item_id", "category": "category"}},
+    }
+
+
+def movielens(folder: Path) -> dict[str, Any]:
+    """Ratings with times; the genres are the category path, the commonest first."""
+    data = DATA / "movielens_100k"
+    items = folder / "items.parquet"
+    duckdb.sql(
+        f"""COPY (WITH g AS (SELECT item_id, unnest(string_split(genres, '|')) AS genre FROM '{data}/items.parquet'),
+                       n AS (SELECT *, count(*) OVER (PARTITION BY genre) AS n FROM g)
+                  SELECT item_id, string_agg(genre, '/' ORDER BY n DESC, genre) AS category
+                  FROM n GROUP BY item_id) TO '{items}'"""
+    )
+    columns = {"user_id": "user_id", "item_id": "item_id", "ts": "timestamp", "rating": "rating"}
+    events = {"path": str(data / "ratings.parquet"), "columns": columns, "constants": {"action": "rating"}}
+    return {
+        "events": [events],
+        "items": {"path": str(items), "columns": {"item_id": "item_id", "category": "category"}},
+        "users": {"path": str(data / "users.parquet"), "columns": {"user_id": "user_id"}},
+    }
+
+
+SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "beauty": lambda folder: amazon("beauty", folder),
+    "sports": lambda folder: amazon("sports", folder),
+    "toys": lambda folder: amazon("toys", folder),
+    "movielens_100k": movielens,
+}
+
+
+def opened(name: str, cache: Path) -> SequenceStore:
+    """The set's sequences, ingested once."""
+    folder = cache / name
+    if not (folder / "done").exists():
+        for part in ("log", "sequences"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        log = ingest(config_from_dict(SETS[name](folder), base=folder), folder / "log")
+        encode_log(log, folder / "sequences")
+        (folder / "done").touch()
+    return SequenceStore.open(folder / "sequences", EventLog.open(folder / "log"))
+
+
+def judged(ranker: Ranker, task: RankingTask, name: str) -> dict[str, float]:
+    """Metrics with and without what the user has had."""
+    found = {}
+    for key, hide in (("all", False), ("unseen", True)):
+        result = evaluate(ranker, task, name=name, hide_seen=hide)
+        found |= {f"{metric} {key}": result.mean(metric) for metric in METRICS}
+    return found
+
+
+def ours(name: str, cache: Path, seed: int, epochs: int | None) -> Iterator[tuple[str, dict[str, float]]]:
+    """The Transformer, the baselines and their mixture, all trained on the same events."""
+    store = opened(name, cache)
+    sequences: Sequences = concatenate(list(store))
+    n_items = len(store.vocabulary.items)
+    test, validation = leave_one_out(sequences), leave_one_out(sequences, validation=True)
+    timed = name == "movielens_100k"
+    plan = replace(PLAN, seed=seed, epochs=epochs or PLAN.epochs)
+    if timed:
+        plan = replace(plan, trunk=replace(plan.trunk, time_aware=True), context=256, rows=16, negatives=None)
+    start = time.perf_counter()
+    ranker, _ = SequenceRanker.trained(validation.train, store.vocabulary, plan)
+    seconds = time.perf_counter() - start
+    speed = {"seconds": seconds, "events/s": plan.epochs * validation.train.n_events / seconds}
+    yield "Transformer", judged(ranker, test, "Transformer") | speed
+    if timed:
+        yield "Transformer, time unknown", judged(replace(ranker, knows_time=False), test, "time unknown") | speed
+    counts: list[Member] = []
+    for baseline, options in ((Popular, {"has_times": timed}), (Markov, {}), (ItemKNN, {})):
+        fitted = baseline.tuned(validation.train, validation, n_items=n_items, **options)
+        counts.append(Member(baseline.__name__, fitted))
+        if seed == 1:
+            yield baseline.__name__, judged(fitted, test, baseline.__name__)
+    mixture = Mixture.tuned((Member("Transformer", ranker, logs=True), *counts), validation)
+    weights = {f"weight {m.name}": w for m, w in zip(mixture.members, mixture.weights, strict=True)}
+    yield "Transformer + memory", judged(mixture, test, "mixture") | speed | weights
+
+
+def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str, float]:
+    """RecTools' model on the same events and questions, in its own environment."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.peers.environment import environment
+
+    sequences = concatenate(list(opened(name, cache)))
+    test = leave_one_out(sequences)
+    history = test.history
+    user = np.repeat(np.arange(history.n_users), np.diff(history.offsets))
+    events = pd.DataFrame({"user": user, "item": np.asarray(history.item), "position": np.arange(history.n_events)})
+    targets = pd.DataFrame({"user": np.arange(history.n_users), "item": test.target})
+    folder = cache / name
+    events.to_parquet(folder / "events.parquet")
+    targets.to_parquet(folder / "targets.parquet")
+    words = [
+        str(environment("rectools")), str(ROOT / "benchmarks" / "peers" / "rectools_ranker.py"), *PEERS[model],
+        "--interactions", str(folder / "events.parquet"), "--targets", str(folder / "targets.parquet"),
+        "--seed", str(seed), "--budget-seconds", str(budget), "--output", str(folder / "peer.json"), "--threads", "2",
+        "--validation-users", "2000",
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    metrics = {
+        f"{m} {key}": found[part][m]
+        for key, part in (("all", "seen_kept"), ("unseen", "seen_filtered"))
+        for m in METRICS
+    }
+    return metrics | {"seconds": found["seconds"], "events/s": found["events_per_second"], "epochs": found["epochs"]}
+
+
+def run(args: argparse.Namespace) -> pd.DataFrame:
+    """Every cell, from the cache where it is there."""
+    cells = args.cache / "cells.json"
+    kept: dict[str, Any] = json.loads(cells.read_text()) if cells.exists() else {}
+
+    def keep(name: str, model: str, seed: int, values: dict[str, float]) -> None:
+        kept[f"{name}|{model}|{seed}"] = values
+        cells.write_text(json.dumps(kept, indent=1))
+        print(name, model, seed, {k: round(v, 4) for k, v in values.items()}, file=sys.stderr, flush=True)
+
+    for name in args.sets:
+        for seed in range(1, args.seeds + 1):
+            if f"{name}|Transformer + memory|{seed}" not in kept:
+                for model, values in ours(name, args.cache, seed, args.epochs):
+                    keep(name, model, seed, values)
+            for model in PEERS if args.budget else ():
+                if f"{name}|{model}|{seed}" not in kept:
+                    keep(name, model, seed, peer(model, name, args.cache, seed, args.budget))
+    rows = [dict(zip(("set", "model", "seed"), key.split("|"), strict=True)) | values for key, values in kept.items()]
+    frame = pd.DataFrame(rows)
+    return frame[frame["set"].isin(args.sets)].drop(columns="seed").groupby(["set", "model"], sort=False).mean()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=300, help="seconds of training for each peer; 0 for no peers")
+    parser.add_argument("--epochs", type=int, help="of ours; the plan's by default")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "ranking")
+    args = parser.parse_args()
+    args.cache.mkdir(parents=True, exist_ok=True)
+    table = run(args)
+    print(table.round(4).to_string(), file=sys.stderr)
+    means = table["ndcg@10 all"].groupby(level="model").mean()
+    best_peer = max((means[m] for m in PEERS if m in means.index), default=float("nan"))
+    line = {
+        "name": "ranking",
+        "ours": float(means["Transformer + memory"]),
+        "peer": None if np.isnan(best_peer) else float(best_peer),
+        "ratio": None if np.isnan(best_peer) else float(means["Transformer + memory"] / best_peer),
+        "unit": "ndcg@10",
+        "agree": 0.0,
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
