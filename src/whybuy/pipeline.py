@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 EFFECTS = "effects.json"
 CAMPAIGNS = "campaigns.json"
 REPORT = "report.html"
+COST = "cost.json"
+"""Beside the stages: what the last training took."""
 TRAINING = "training"
 """Beside the stages: what an interrupted training needs to go on, a folder per log."""
 TEXT_CACHE = "text-cache"
@@ -220,8 +222,10 @@ def _train(run: Pipeline, folder: Path) -> None:
     try:
         checkpoints = run.workspace.root / TRAINING / str(_content(run.folder("sequences") / STAGE_CARD))[:16]
         checkpoints.mkdir(parents=True, exist_ok=True)
-        train_twins(run.store, run.log, run.config, folder, checkpoints=checkpoints, report=run.report)
+        cost = train_twins(run.store, run.log, run.config, folder, checkpoints=checkpoints, report=run.report)
         shutil.rmtree(checkpoints.parent)
+        # Beside the stage: what it took differs from run to run, what came out does not.
+        run.workspace.write_json(COST, cost.to_json())
     finally:
         torch.use_deterministic_algorithms(before)
 

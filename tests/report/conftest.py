@@ -176,14 +176,23 @@ def training_json():
                 "epoch": k + 1,
                 "train": x,
                 "validation": x - 0.4,
-                "validation_propensity": x - 1,
-                "validation_outcome": 0.6,
+                "held_out": {"propensity": x - 1, "outcome": 0.6},
             }
             for k, x in enumerate(losses)
         ]
 
     sizes = {"parameters": 181_412, "n_events": 24_000, "n_users": 3_612, "n_behaviors": 42, "n_outcomes": 7}
     return {"twins": [twin(0.0), twin(0.06)], **sizes, "share_of_users": 1.0}
+
+
+def calibration_json():
+    def curve(name, kind, bend):
+        said = [0.001 * 1.5**k for k in range(14)]
+        happened = [p**bend for p in said]
+        sizes = {"n": 14 * 500, "ece": 0.0042, "ece_repaired": 0.0042, "weight": [500] * 14}
+        return {"name": name, "kind": kind, "predicted": said, "happened": happened, **sizes}
+
+    return {"7d": [curve("view:shoes", "e", 1.02), curve("view:boots", "e", 0.98), curve("purchase:*", "m", 1.05)]}
 
 
 def samples_json():
@@ -226,6 +235,7 @@ def write_workspace(root: Path) -> Path:
         ),
         campaign_json("vip", "targeted", naive=0.148, estimate=0.003, half=0.02, verdict="cannot_tell", segments=[]),
     ]
+    write_json(root / "scan" / "calibration.json", calibration_json())
     write_json(root / "campaign" / "campaigns.json", {"campaigns": campaigns})
     write_json(root / "recommend" / "samples.json", samples_json())
     write_json(root / "profile" / "summary.json", profiles_json())

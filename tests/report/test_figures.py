@@ -107,3 +107,12 @@ def test_only_traces_of_the_basic_bundle_are_used(whole):
         figures.timeline(whole.log.timeline),
     ]  # fmt: skip
     assert {t.type for figure in drawn for t in figure.data} == {"scatter", "bar"}
+
+
+def test_calibration_shows_what_was_said_and_what_happened(whole):
+    figure = figures.calibration(whole.model)
+    said = trace(figure, "does the outcome follow")
+    assert said.x[0] == pytest.approx(0.001)
+    assert said.y[0] == pytest.approx(0.001**1.05)
+    # Two heads are two lines: a gap lies between them.
+    assert [x is None for x in trace(figure, "is it this behavior now").x].count(True) == 2

@@ -12,7 +12,7 @@ from whybuy.report.html import MAX_BYTES, plotly_script
 
 EVIL = "<script>alert(1)</script>"
 EVIL_END = "</script><img src=x onerror=alert(1)>"
-PLOTS = {"timeline", "comparison", "cloud", "funnel", "training", "nuisance", "campaigns", "lifecycle"}
+PLOTS = {"timeline", "comparison", "cloud", "funnel", "training", "nuisance", "calibration", "campaigns", "lifecycle"}
 
 
 class Page(HTMLParser):

@@ -10,7 +10,7 @@ are Lightning Fabric's.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,17 @@ class EpochLoss:
     train : the weighted sum that is minimized, mean over the pass
     validation : the sum of the losses that choose the pass
     parts : every held-out loss by name
+    tokens, decisions : read in the pass
+    seconds : that this process trained in the pass, without what an interrupted one did before
     """
 
     epoch: int
     train: float
     validation: float
     parts: dict[str, float]
+    tokens: int
+    decisions: int
+    seconds: float = field(compare=False)
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Progress:
     total: float = 0.0
     weight: float = 0.0
     tokens: int = 0
+    tokens_before: int = 0
     best: float = math.inf
     waited: int = 0
 
@@ -71,7 +77,13 @@ class Progress:
 
     def next_epoch(self, best: float, *, waited: int) -> "Progress":
         """Return the beginning of the next pass."""
-        return Progress(self.epoch + 1, 0, self.step, tokens=self.tokens, best=best, waited=waited)
+        tokens = self.tokens
+        return Progress(self.epoch + 1, 0, self.step, tokens=tokens, tokens_before=tokens, best=best, waited=waited)
+
+    def loss(self, judged: float, parts: dict[str, float], seconds: float) -> "EpochLoss":
+        """Return the losses of the pass that ends here."""
+        mean, tokens = self.total / max(self.weight, 1), self.tokens - self.tokens_before
+        return EpochLoss(self.epoch + 1, mean, judged, parts, tokens, int(self.weight), seconds)
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,7 @@ def fit(
     clock = _Clock(at)
     while at.epoch < plan.epochs and at.waited < plan.patience:
         model.train()
+        began = time.monotonic()
         for packed in _epoch(examples, plan, train, at.epoch, skip=at.step_in_epoch):
             for group in run.optimizer.param_groups:
                 group["lr"] = schedule(at.step)
@@ -143,9 +156,10 @@ def fit(
             watch.report(watch.task, at.step, schedule.n_steps, clock.note(at, plan, losses))
             if watch.checkpoint is not None and clock.is_due(watch.checkpoint):
                 _save(run, watch.checkpoint, at, losses, best)
+        seconds = time.monotonic() - began
         parts = evaluate(model, examples, plan, held_out)
         judged = sum(parts[name] for name in plan.judged_by)
-        losses.append(EpochLoss(at.epoch + 1, at.total / max(at.weight, 1), judged, parts))
+        losses.append(at.loss(judged, parts, seconds))
         if watch.log is not None:
             watch.log({"train": losses[-1].train, **{f"held out {k}": v for k, v in parts.items()}}, at.step)
         is_best = judged <= at.best or math.isnan(judged)  # nothing to judge on: the last pass is kept

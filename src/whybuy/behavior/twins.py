@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from whybuy.behavior.checkpoint import Checkpoint, run_card
+from whybuy.behavior.cost import Cost, StepSize, reached_alone, training_flops
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
@@ -112,8 +113,8 @@ def train_twins(
     *,
     checkpoints: Path | None = None,
     report: Report = quiet,
-) -> TwinModels:
-    """Train both twins on the log, save them and their losses in ``folder``.
+) -> Cost:
+    """Train both twins on the log, save them and their losses in ``folder``; return what it took.
 
     Parameters
     ----------
@@ -138,7 +139,6 @@ def train_twins(
     shape = model_shape(examples, plan, n_text=0 if texts is None else texts.shape[1])
     folds = folds_of_users(sample.user_ids)
     losses = []
-    models = []
     for k in range(N_TWINS):
         torch.manual_seed(plan.seed)
         model = BehaviorModel(shape, codes.entities, texts)
@@ -150,13 +150,12 @@ def train_twins(
             place = Checkpoint(checkpoints / f"twin-{k}.checkpoint", card)
         history = fit(model, examples, plan, users, watch=Watch(report, f"twin {k + 1}", place))
         save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
-        models.append(model)
-        losses.append(losses_to_json(history))
+        losses.append(history)
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
     training: dict[str, Any] = {
-        "twins": losses,
+        "twins": [losses_to_json(history) for history in losses],
         "plan": asdict(plan),
-        "parameters": sum(p.numel() for p in models[0].parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "n_events": sample.n_events,
         "n_users": sample.n_users,
         "share_of_users": share,
@@ -164,9 +163,8 @@ def train_twins(
         "n_outcomes": heads.n_outcomes,
     }
     (folder / "training.json").write_text(json.dumps(training, indent=1), encoding="utf-8")
-    item_price = usual_prices(sample, len(store.vocabulary.items))
-    np.save(folder / _PRICES, item_price)
-    return TwinModels(tuple(models), heads, codes, plan.context, item_price)
+    np.save(folder / _PRICES, usual_prices(sample, len(store.vocabulary.items)))
+    return cost_of(shape, plan, examples, [loss for history in losses for loss in history])
 
 
 def family_in(folder: Path) -> Family:
@@ -227,6 +225,24 @@ def model_shape(examples: Examples, plan: TrainingPlan, *, n_text: int) -> Model
 def codes_of(store: SequenceStore, *, n_own: int) -> Codes:
     """Return the embedding rows of a log's values."""
     return Codes(SmallFields.of(store.vocabulary), Entities.of(store.vocabulary, n_own=n_own))
+
+
+def cost_of(shape: ModelShape, plan: TrainingPlan, examples: Examples, losses: list[EpochLoss]) -> Cost:
+    """Return what these passes took, against the same matrix products alone."""
+    tokens, decisions = sum(loss.tokens for loss in losses), sum(loss.decisions for loss in losses)
+    per_step = plan.rows * examples.windows.length
+    steps = max(1, round(tokens / per_step))
+    per_moment = examples.sequences.n_events / max(len(examples.moments), 1)
+    step = StepSize(
+        rows=plan.rows,
+        length=examples.windows.length,
+        decisions=max(1, decisions // steps),
+        events=max(1, round(per_moment * decisions / steps)),
+        candidates=plan.negatives or shape.n_items + 1,
+    )
+    flops = float(training_flops(shape, step)) * tokens / per_step
+    seconds = sum(loss.seconds for loss in losses)
+    return Cost.of(tokens=tokens, flops=flops, seconds=seconds, bound=reached_alone(shape, step))
 
 
 def text_tensor(store: SequenceStore) -> torch.Tensor | None:

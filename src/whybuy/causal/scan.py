@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import entr, expit
 
+from whybuy.behavior.calibration import BinSums, Reliability, reliabilities
 from whybuy.behavior.family import Family, too_rare
 from whybuy.behavior.twins import TwinModels, family_in
 from whybuy.causal.effects import Effect, Estimate, Naive
@@ -36,6 +37,8 @@ from whybuy.events.behaviors import Behavior, contains, is_funnel
 from whybuy.progress import Report, quiet
 
 N_SUBFOLDS = 3
+CALIBRATION = "calibration.json"
+"""Reliability of every head on later data, per horizon."""
 _CLIP = 1e-4
 _LOSSES = ("e_counts", "e_model", "m_counts", "m_model")
 
@@ -51,19 +54,23 @@ class ScanSums:
     losses: dict[str, Float64]
     range_e: tuple[Float64, Float64]
     n: int
+    bins_e: BinSums
+    bins_m: BinSums
 
 
 def scan_log(study: Study, folder: Path, *, report: Report = quiet) -> list[Effect]:
     """Scan every pair of the family on every horizon; save the heads and ``effects.json`` in ``folder``."""
     family, config = family_in(study.model), study.config
     effects: list[Effect] = []
+    curves: dict[str, list[Reliability]] = {}
     possible = study.log.quality.has_times and any(study.protocol(h).is_possible for h in config.horizons)
     if possible:
         twins = study.twins()
         shortest = study.protocol(min(config.horizons, key=duration_ms))
         save_heads(twins, study.store, shortest, folder, report=report)
         for horizon in config.horizons:
-            effects += _scan_horizon(replace(study, heads=folder), twins, family, horizon, report)
+            found, curves[horizon] = _scan_horizon(replace(study, heads=folder), twins, family, horizon, report)
+            effects += found
         effects = _with_q_values(effects, config)
     else:
         why = (
@@ -73,6 +80,8 @@ def scan_log(study: Study, folder: Path, *, report: Report = quiet) -> list[Effe
         )
         effects = [refused(b, a, horizon, why) for horizon in config.horizons for b, a in family.pairs]
     write_effects(effects, folder / "effects.json")
+    calibration = {horizon: [curve.to_json() for curve in found] for horizon, found in curves.items()}
+    (folder / CALIBRATION).write_text(json.dumps(calibration, allow_nan=False), encoding="utf-8")
     return effects
 
 
@@ -86,7 +95,9 @@ def read_effects(path: Path) -> list[Effect]:
     return [Effect.from_json(raw) for raw in json.loads(path.read_text(encoding="utf-8"))["effects"]]
 
 
-def _scan_horizon(study: Study, twins: TwinModels, family: Family, horizon: str, report: Report) -> list[Effect]:
+def _scan_horizon(
+    study: Study, twins: TwinModels, family: Family, horizon: str, report: Report
+) -> tuple[list[Effect], list[Reliability]]:
     why = None
     if not study.protocol(horizon).is_possible:
         why = "No decision has both the history and the follow-up that this horizon needs."
@@ -96,9 +107,13 @@ def _scan_horizon(study: Study, twins: TwinModels, family: Family, horizon: str,
     fits, base = _first_pass(source, report) if why is None else (None, None)
     if fits is None or base is None:
         why = why or "No decision of this log has both the history and the follow-up that this horizon needs."
-        return [refused(b, a, horizon, why) for b, a in family.pairs]
-    table = _ScanTable(_second_pass(source, fits, report), base, source, family, horizon)
-    return [table.effect(pair, study.config) for pair in family.pairs]
+        return [refused(b, a, horizon, why) for b, a in family.pairs], []
+    sums = _second_pass(source, fits, report)
+    table = _ScanTable(sums, base, source, family, horizon)
+    names = [str(b) for b in source.heads.index.behaviors]
+    curves = reliabilities(sums.bins_e, names, "e")
+    curves += reliabilities(sums.bins_m, [names[a] for a in source.outcomes], "m")
+    return [table.effect(pair, study.config) for pair in family.pairs], curves
 
 
 @dataclass(frozen=True)
@@ -193,11 +208,13 @@ def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
     diagonal, diagonal_counts = PairSums.zeros(A, 1), PairCounts.zeros(A, 1)
     losses = {name: np.zeros(A if name.startswith("m_") else B) for name in _LOSSES}
     n_trials = np.zeros(A)
+    bins_e, bins_m = BinSums.zeros(N_SUBFOLDS, B), BinSums.zeros(N_SUBFOLDS, A)
     low, high, n = np.full(B, np.inf), np.full(B, -np.inf), 0
     for block in _with_progress(source, "scan: pairs", report):
         T, Y = block.is_behavior.astype(float), block.outcome.astype(float)
         own = T[:, source.outcomes]
-        nuisance = fits.predict(with_intercept(block.X), block.subfold, HeadProbabilities.of(block))
+        heads = HeadProbabilities.of(block)
+        nuisance = fits.predict(with_intercept(block.X), block.subfold, heads)
         E = nuisance.e
         shared = _off_diagonal(fits.shared, source)
         trials = MaskedTrials(T, E, own, E[:, source.outcomes], Y - nuisance.m, Y, shared, block.user)
@@ -210,10 +227,13 @@ def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
         losses["m_model"] += log_loss_sums(Y, nuisance.m, 1 - own)
         losses["m_counts"] += log_loss_sums(Y, nuisance.m_counts, 1 - own)
         n_trials += (1 - own).sum(0)
+        late = block.is_late[:, None]
+        bins_e += BinSums.of(heads.e, T, np.broadcast_to(late, T.shape), block.subfold, N_SUBFOLDS)
+        bins_m += BinSums.of(heads.m, Y, late & (own == 0), block.subfold, N_SUBFOLDS)
         low, high, n = np.minimum(low, E.min(0)), np.maximum(high, E.max(0)), n + len(block)
     per = {"e": np.full(B, float(n)), "m": np.maximum(n_trials, 1)}
     losses = {name: total / per[name[0]] for name, total in losses.items()}
-    return ScanSums(pairs, counts, diagonal, diagonal_counts, losses, (low, high), n)
+    return ScanSums(pairs, counts, diagonal, diagonal_counts, losses, (low, high), n, bins_e, bins_m)
 
 
 def _with_progress(source: TrialSource, task: str, report: Report) -> Iterator[TrialBlock]:

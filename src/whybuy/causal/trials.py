@@ -52,6 +52,12 @@ class Protocol:
         """Whether any decision can have both history and follow-up."""
         return self.end_ms - self.start_ms > self.lookback_ms + self.horizon_ms
 
+    @property
+    def late_ms(self) -> int:
+        """When the last fifth of the time of trials begins: calibration is judged from here on."""
+        first, last = self.start_ms + self.lookback_ms, self.end_ms - self.horizon_ms
+        return last - (last - first) // 5
+
     def require_possible(self) -> None:
         """Raise QuestionError where the log is shorter than lookback and horizon together."""
         if not self.is_possible:
@@ -95,6 +101,7 @@ class TrialBlock:
     X : (n, d) float32 covariates, the model's heads among them
     logits : (n, n_behaviors + 2 n_outcomes) propensities, outcomes in trials, outcomes anywhere
     extra_behavior, extra_outcome : (n, n_extra) the same for behaviors that the model has no head for
+    is_late : (n,) whether the trial lies in the last fifth of the time that trials can lie in
     """
 
     user: Ints
@@ -106,6 +113,7 @@ class TrialBlock:
     columns: Columns
     extra_behavior: Bytes
     extra_outcome: Bytes
+    is_late: Bools
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -184,6 +192,7 @@ class TrialSource:
             columns=Columns(history.names + own_names + names, groups),
             extra_behavior=is_behavior[:, modeled:],
             extra_outcome=outcome[:, len(self.outcomes) :],
+            is_late=moments.ts_ms[where] >= self.protocol.late_ms,
         )
 
     def _drawn(self, sequences: Sequences, moments: Moments) -> Bools:

@@ -14,7 +14,7 @@ from whybuy.cli.session import Session, command
 from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
-from whybuy.pipeline import Pipeline, StageDone
+from whybuy.pipeline import COST, Pipeline, StageDone
 from whybuy.workspace import CARD
 
 if TYPE_CHECKING:
@@ -181,14 +181,18 @@ def train(
     ] = "transformer",
 ) -> None:
     """Train the behavior model (after ingest, where that is stale)."""
+    from whybuy.behavior.cost import Cost
+
     if model == "mlp":
         _train_mlp(session)
         return
     with session.pipeline() as pipeline:
         pipeline.run("model")
     training = json.loads((pipeline.folder("model") / "training.json").read_text(encoding="utf-8"))
+    place = pipeline.workspace.root / COST  # gone where somebody removed it: the model stands without it
+    cost = json.loads(place.read_text(encoding="utf-8")) if place.exists() else None
     if session.as_json:
-        session.emit(training)
+        session.emit({**training, "cost": cost})
         return
     plan = training["plan"]
     session.say(
@@ -198,6 +202,8 @@ def train(
     for k, passes in enumerate(training["twins"]):
         best = min(passes, key=lambda p: p["validation"])
         session.say(f"twin {k + 1}: held-out loss {best['validation']:.4f} nats per decision (pass {best['epoch']})")
+    if cost is not None:
+        session.say(f"cost: {Cost(**cost).summary()}")
     session.say(f"model: {pipeline.folder('model')}")
 
 

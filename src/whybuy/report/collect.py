@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from whybuy.behavior.calibration import Reliability
 from whybuy.columns import ACTION, TIME_MS
 from whybuy.config import CausalConfig
 from whybuy.report.payload import (
@@ -60,7 +61,8 @@ def collect(workspace_root: Path, *, smallest_effect: float | None = None) -> Re
         known = {} if isinstance(truths, Missing) else truths
         hint = "Run `whybuy run` or `whybuy scan`."
         effects = _part(path, lambda raw, _: effects_part(raw["effects"], known, smallest_effect=smallest), hint)
-    model = _part(workspace_root / "model" / "training.json", _model_reader(path), "Run `whybuy train`.")
+    curves = workspace_root / "scan" / "calibration.json"
+    model = _part(workspace_root / "model" / "training.json", _model_reader(path, curves), "Run `whybuy train`.")
     return ReportPayload(
         log=log,
         effects=effects,
@@ -172,17 +174,23 @@ def _timeline(shards: Path, start_ms: int | None, end_ms: int | None, *, has_tim
 
 
 # --- the model --------------------------------------------------------------------------------------------------
-def _model_reader(effects_path: Path) -> Callable[[Any, Path], ModelPart]:
+def _model_reader(effects_path: Path, curves_path: Path) -> Callable[[Any, Path], ModelPart]:
     def read(raw: Any, _: Path) -> ModelPart:
+        curves = _part(curves_path, lambda found, _: _first_horizon(found), "")
         losses = _part(effects_path, lambda found, _: nuisance_losses(found["effects"]), "")
         return ModelPart(
             **{name: raw.get(name) for name in ("parameters", "n_events", "n_users", "n_behaviors")},
             train=tuple(tuple(_number(e["train"]) for e in twin) for twin in raw["twins"]),
             validation=tuple(tuple(_number(e["validation"]) for e in twin) for twin in raw["twins"]),
             nuisance=() if isinstance(losses, Missing) else losses,
+            calibration=() if isinstance(curves, Missing) else curves,
         )
 
     return read
+
+
+def _first_horizon(raw: dict[str, list[dict[str, Any]]]) -> tuple[Reliability, ...]:
+    return tuple(Reliability.from_json(curve) for curve in next(iter(raw.values()), []))
 
 
 # --- campaigns, recommendations, profiles -------------------------------------------------------------------------

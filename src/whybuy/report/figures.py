@@ -10,6 +10,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from whybuy.behavior.calibration import Reliability
 from whybuy.report.marks import (
     ACTION_COLORS,
     BLUE,
@@ -153,6 +154,37 @@ def nuisance_gain(model: ModelPart, n_behaviors: int = 16) -> go.Figure:
     figure.update_xaxes(title_text="log-loss of the base rate taken away", tickformat=".0%", rangemode="tozero")
     label_rows(figure, [escape(f"{shortened(behavior(n.behavior), 26)} {when[n.role]}") for n in chosen])
     return figure
+
+
+def calibration(model: ModelPart) -> go.Figure:
+    """Return what was said against what happened on later data, a line per head, on logarithmic axes."""
+    figure = blank_figure(height=360)
+    figure.add_scatter(
+        x=[1e-4, 1], y=[1e-4, 1], mode="lines", name="as said", line={"color": INK, "dash": "dot", "width": 1}
+    )
+    kinds = (("e", BLUE, "circle", "is it this behavior now"), ("m", ORANGE, "diamond", "does the outcome follow"))
+    for kind, color, symbol, label in kinds:
+        curves = [curve for curve in model.calibration if curve.kind == kind]
+        points = [_seen_often(curve) for curve in curves]
+        figure.add_scatter(
+            x=[x for found in points for x, _ in [*found, (None, None)]],
+            y=[y for found in points for _, y in [*found, (None, None)]],
+            mode="lines+markers",
+            name=label,
+            line={"color": color, "width": 1},
+            marker={"size": 4, "symbol": symbol},
+            opacity=0.6,
+            hovertemplate="said %{x:.2%}, happened %{y:.2%}<extra></extra>",
+        )
+    figure.update_xaxes(type="log", title_text="said", tickformat="~%", range=[-3.5, 0])
+    figure.update_yaxes(type="log", title_text="happened", tickformat="~%", range=[-3.5, 0])
+    return figure
+
+
+def _seen_often(curve: Reliability, n: int = 200) -> list[tuple[float, float]]:
+    """Return the (said, happened) of bins with enough predictions to tell, and with an event at all."""
+    found = zip(curve.predicted, curve.happened, curve.weight, strict=True)
+    return [(said, happened) for said, happened, weight in found if weight >= n and happened > 0]
 
 
 def campaigns(part: CampaignsPart) -> go.Figure:

@@ -21,7 +21,7 @@ import whybuy
 from whybuy.causal.effects import Effect
 from whybuy.errors import WorkspaceError
 from whybuy.report import figures, wording
-from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ReportPayload, Timeline
+from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
 
 MAX_BYTES = 5_000_000
 _FOLDER = Path(__file__).parent / "templates"
@@ -111,14 +111,22 @@ def _figures(payload: ReportPayload) -> dict[str, Figure]:
         if payload.effects.funnel:
             found["funnel"] = figures.comparison(payload.effects.funnel)
     if not isinstance(payload.model, Missing):
-        if any(payload.model.train):
-            found["training"] = figures.training(payload.model)
-        if payload.model.nuisance:
-            found["nuisance"] = figures.nuisance_gain(payload.model)
+        found |= _model_figures(payload.model)
     if not isinstance(payload.campaigns, Missing):
         found["campaigns"] = figures.campaigns(payload.campaigns)
     if not isinstance(payload.profiles, Missing) and payload.profiles.stages:
         found["lifecycle"] = figures.lifecycle(payload.profiles)
+    return found
+
+
+def _model_figures(model: ModelPart) -> dict[str, Figure]:
+    found: dict[str, Figure] = {}
+    if any(model.train):
+        found["training"] = figures.training(model)
+    if model.nuisance:
+        found["nuisance"] = figures.nuisance_gain(model)
+    if model.calibration:
+        found["calibration"] = figures.calibration(model)
     return found
 
 

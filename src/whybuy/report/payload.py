@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from whybuy.behavior.calibration import Reliability
 from whybuy.causal.effects import Effect
 
 Disagreement = Literal["wrong_sign", "nothing_there", "outside", "agrees", "open"]
@@ -175,7 +176,7 @@ class NuisanceLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPart:
-    """The behavior model: its size, the losses of its twins per pass, and what it adds to plain counts."""
+    """The behavior model: its size, the losses of its twins per pass, what it adds to plain counts, its calibration."""
 
     parameters: int | None
     n_events: int | None
@@ -184,6 +185,7 @@ class ModelPart:
     train: tuple[tuple[float | None, ...], ...]
     validation: tuple[tuple[float | None, ...], ...]
     nuisance: tuple[NuisanceLoss, ...]
+    calibration: tuple[Reliability, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,50 @@
+"""A calibrated probability has no error but sampling; a bent one has the error that was bent in, and is repaired."""
+
+import numpy as np
+import pytest
+
+from whybuy.behavior.calibration import BinSums, reliabilities
+
+
+def drawn(bend: float, *, n: int = 60_000, seed: int = 0) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    true = rng.beta(1, 12, size=(n, 1))
+    happened = (rng.random((n, 1)) < true).astype(float)
+    return true**bend, happened, np.ones((n, 1), bool), rng.integers(0, 3, n)
+
+
+def test_a_calibrated_head_has_hardly_any_error():
+    p, y, keep, fold = drawn(1.0)
+    assert BinSums.of(p, y, keep, fold, 3).error()[0] < 0.006
+
+
+def test_the_error_of_a_bent_head_is_measured_and_repaired():
+    p, y, keep, fold = drawn(0.5)
+    sums = BinSums.of(p, y, keep, fold, 3)
+    assert sums.error()[0] == pytest.approx((p - p**2).mean(), abs=0.006)
+    (found,) = reliabilities(sums, ["view:*"], "e")
+    assert found.ece > 0.1 > 0.01 > found.ece_repaired
+    assert (found.n, sum(found.weight)) == (60_000, 60_000)
+
+
+def test_the_repair_of_a_fold_does_not_see_the_fold():
+    p, y, keep, fold = drawn(1.0, n=3_000)
+    sums = BinSums.of(p, y, keep, fold, 3)
+    turned = BinSums.of(p, np.where(fold[:, None] == 0, 1 - y, y), keep, fold, 3)
+    np.testing.assert_array_equal(sums.repaired().predicted[0], turned.repaired().predicted[0])
+    assert (sums.repaired().predicted[1] != turned.repaired().predicted[1]).any()
+
+
+def test_sums_of_blocks_add_up():
+    p, y, keep, fold = drawn(1.0, n=1_000)
+    whole = BinSums.of(p, y, keep, fold, 3)
+    parts = BinSums.zeros(3, 1)
+    for part in np.array_split(np.arange(1_000), 7):
+        parts = parts + BinSums.of(p[part], y[part], keep[part], fold[part], 3)
+    np.testing.assert_allclose(parts.predicted, whole.predicted)
+    np.testing.assert_array_equal(parts.n, whole.n)
+
+
+def test_a_head_without_predictions_is_left_out():
+    p, y, keep, fold = drawn(1.0, n=100)
+    assert reliabilities(BinSums.of(p, y, ~keep, fold, 3), ["view:*"], "e") == []
