@@ -152,6 +152,8 @@ class BehaviorConfig(_Table):
     """At most this many events are trained on (a random sample of users beyond)."""
     text: bool = False
     """Whether queries, reviews and titles are read by the sentence model of the extra ``text``."""
+    track: Literal["tensorboard", "mlflow"] | None = None
+    """Where the losses of every pass are written too, under ``tracking`` in the workspace (extra ``track``)."""
     accumulate: int = 1
     """Parts that a step is read in one after another, where memory does not hold it at once."""
 

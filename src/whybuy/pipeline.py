@@ -37,6 +37,8 @@ COST = "cost.json"
 """Beside the stages: what the last training took."""
 TRAINING = "training"
 """Beside the stages: what an interrupted training needs to go on, a folder per log."""
+TRACKING = "tracking"
+"""Beside the stages: losses for TensorBoard or MLflow."""
 TEXT_CACHE = "text-cache"
 """Beside the stages: vectors of texts by their hash."""
 TRUTH = "truth.json"
@@ -213,7 +215,7 @@ def _encode(run: Pipeline, folder: Path) -> None:
 def _train(run: Pipeline, folder: Path) -> None:
     import torch
 
-    from whybuy.behavior.twins import train_twins
+    from whybuy.behavior.twins import Beside, train_twins
 
     # Sums taken in another order differ in the last bit, and training lets that grow: without this a run that was
     # killed and started again would not end where an undisturbed one does.
@@ -222,7 +224,8 @@ def _train(run: Pipeline, folder: Path) -> None:
     try:
         checkpoints = run.workspace.root / TRAINING / str(_content(run.folder("sequences") / STAGE_CARD))[:16]
         checkpoints.mkdir(parents=True, exist_ok=True)
-        cost = train_twins(run.store, run.log, run.config, folder, checkpoints=checkpoints, report=run.report)
+        beside = Beside(checkpoints, run.workspace.root / TRACKING)
+        cost = train_twins(run.store, run.log, run.config, folder, beside=beside, report=run.report)
         shutil.rmtree(checkpoints.parent)
         # Beside the stage: what it took differs from run to run, what came out does not.
         run.workspace.write_json(COST, cost.to_json())

@@ -6,7 +6,7 @@ error, not a number.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import Entities, SmallFields, own_items, usual_prices
+from whybuy.behavior.tracking import tracker
 from whybuy.behavior.train import EpochLoss, Watch, fit, judged, split_users
 from whybuy.behavior.transformer import TrunkShape
 from whybuy.config import Config, duration_ms
@@ -105,20 +106,34 @@ class TwinModels:
         return moments[order], np.concatenate([logits for _, logits in found])[order]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Folders beside the model's own.
+
+    Attributes
+    ----------
+    checkpoints : of this log; an interrupted run keeps here what it needs to go on
+    tracking : the losses for TensorBoard or MLflow, where the config asks for it
+    """
+
+    checkpoints: Path
+    tracking: Path
+
+
 def train_twins(
     store: SequenceStore,
     log: EventLog,
     config: Config,
     folder: Path,
     *,
-    checkpoints: Path | None = None,
+    beside: Beside | None = None,
     report: Report = quiet,
 ) -> Cost:
     """Train both twins on the log, save them and their losses in ``folder``; return what it took.
 
     Parameters
     ----------
-    checkpoints : folder of this log in which an interrupted run keeps what it needs to go on
+    beside : where an interrupted run goes on from; nowhere where None
     """
     family = family_of(store, config.causal)
     index = BehaviorIndex.of(family.modeled, store.vocabulary)
@@ -144,11 +159,13 @@ def train_twins(
         model = BehaviorModel(shape, codes.entities, texts)
         users = split_users(folds.position, folds.twin != k)
         start_from_rates(model, examples, users[0])
-        place = None
-        if checkpoints is not None:
+        watch = Watch(report, f"twin {k + 1}")
+        if beside is not None:
             card = run_card(shape=shape, plan=plan, twin=k)
-            place = Checkpoint(checkpoints / f"twin-{k}.checkpoint", card)
-        history = fit(model, examples, plan, users, watch=Watch(report, f"twin {k + 1}", place))
+            watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{k}.checkpoint", card))
+            if config.behavior.track is not None:
+                watch = replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{k + 1}"))
+        history = fit(model, examples, plan, users, watch=watch)
         save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
         losses.append(history)
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
