@@ -15,7 +15,7 @@ from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan
-from whybuy.behavior.train import EpochLoss, Watch, fit
+from whybuy.behavior.train import EpochLoss, Split, Watch, fit
 from whybuy.errors import ModelError
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -34,7 +34,7 @@ def halves(data: Examples) -> tuple[np.ndarray, np.ndarray]:
 def trained(data: Examples, plan: TrainingPlan, **options) -> tuple[BehaviorModel, list[EpochLoss]]:
     net = model(data, plan)
     start_from_rates(net, data, halves(data)[0])
-    return net, fit(net, data, plan, halves(data), **options)
+    return net, fit(net, data, plan, Split(*halves(data)), **options)
 
 
 def same(a: BehaviorModel, b: BehaviorModel) -> bool:
@@ -109,7 +109,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path: 
     data.wide[:] = np.nan
     place = Checkpoint(place.path, {"another": 1}, every_s=0)
     with pytest.raises(ModelError, match="became nan in pass 1, step 1"):
-        fit(model(data, PLAN), data, PLAN, halves(data), watch=Watch(checkpoint=place))
+        fit(model(data, PLAN), data, PLAN, Split(*halves(data)), watch=Watch(checkpoint=place))
     assert place.path.read_bytes() == kept
 
 
@@ -148,7 +148,7 @@ def test_too_little_memory_says_what_fits(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(net, "states", full)
     with pytest.raises(ModelError, match="accumulate = 2"):
-        fit(net, data, PLAN, halves(data))
+        fit(net, data, PLAN, Split(*halves(data)))
 
 
 def test_sampled_softmax_is_the_whole_one_in_expectation():
@@ -170,3 +170,35 @@ def test_recipes_are_of_the_sizes_they_promise():
     for name, recipe in RECIPES.items():
         width, depth = recipe.trunk.width, recipe.trunk.depth
         assert depth * 12 * width**2 == pytest.approx(promised[name], rel=0.1)
+
+
+def test_a_split_in_time_teaches_nothing_of_what_came_later():
+    data = shop()
+    before, since = data.split_in_time(0.3)
+    cut = data.moments.ts_ms[since.targets.decided].min()
+    assert data.moments.ts_ms[before.targets.decided].max() < cut
+    assert (before.targets.decided | since.targets.decided).sum() == data.targets.decided.sum()
+    week = data.moments.ts_ms + 7 * DAY
+    assert week[before.targets.followed[:, 0]].max() < cut
+    # Other events after the cut leave what is taught before it as it was.
+    later = np.repeat(data.moments.ts_ms >= cut, data.moments.end - data.moments.first)
+    changed = replace(data.sequences, action=np.where(later, 5, data.sequences.action).astype(np.int8))
+    other = examples(changed, context=64).split_in_time(0.3)[0]
+    for packed in data.windows.batches(np.arange(len(data.windows.user)), rows=4):
+        (one, moment), (two, same_moment) = before.batch(packed, decided=True), other.batch(packed, decided=True)
+        assert moment.tolist() == same_moment.tolist()
+        for field in ("behavior", "followed", "counted", "spent", "action", "item"):
+            assert torch.equal(getattr(one.labels, field), getattr(two.labels, field))
+        assert torch.equal(one.labels.outcome * one.labels.followed, two.labels.outcome * two.labels.followed)
+        assert torch.equal(one.labels.count * one.labels.counted, two.labels.count * two.labels.counted)
+
+
+def test_passes_can_be_judged_by_what_came_later():
+    data = shop()
+    before, since = data.split_in_time(0.3)
+    everyone = np.ones(data.sequences.n_users, bool)
+    net = model(data, PLAN)
+    start_from_rates(net, before, everyone)
+    losses = fit(net, before, PLAN, Split(everyone, everyone, since))
+    assert losses[-1].decisions == before.targets.decided.sum()
+    assert np.isfinite(losses[-1].validation)

@@ -13,7 +13,7 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.rollout import Simulator
 from whybuy.behavior.sizes import TrainingPlan, Weights
 from whybuy.behavior.tokens import gap_bins, gap_ms, usual_prices
-from whybuy.behavior.train import fit
+from whybuy.behavior.train import Split, fit
 from whybuy.behavior.twins import TwinModels
 from whybuy.behavior.what_if import Intervention, _tokens, what_if
 from whybuy.errors import QuestionError
@@ -45,7 +45,7 @@ def shop() -> tuple[Examples, TwinModels]:
         torch.nn.init.zeros_(net.nuisance.wide.weight)
         users_k = np.arange(s.n_users) % 10 > 0
         start_from_rates(net, data, users_k)
-        fit(net, data, plan, (users_k, ~users_k))
+        fit(net, data, plan, Split(users_k, ~users_k))
         twins.append(net)
     return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, usual_prices(s, 3))
 

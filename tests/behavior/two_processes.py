@@ -13,7 +13,7 @@ from tests.behavior.small_models import TRUNK, examples, model
 from tests.events.sequences_by_hand import random_sequences
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import TrainingPlan
-from whybuy.behavior.train import fit
+from whybuy.behavior.train import Split, fit
 
 
 def main(out: Path, strategy: str) -> None:
@@ -26,7 +26,7 @@ def main(out: Path, strategy: str) -> None:
     plan = TrainingPlan(trunk=replace(TRUNK), epochs=3, rows=3, learning_rate=1e-2, context=64, negatives=2)
     net = model(data, plan)
     start_from_rates(net, data, half)
-    losses = fit(net, data, plan, (half, ~half), fabric=fabric)
+    losses = fit(net, data, plan, Split(half, ~half), fabric=fabric)
     if fabric.global_rank == 0:
         out.write_text(json.dumps([[e.train, e.validation, *e.parts.values()] for e in losses]), encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Everything a model is taught from: the token stream, the moments, their labels, and which window reads which."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,24 @@ class Examples(PackedUsers):
             heads=heads,
             wide=wide,
         )
+
+    def split_in_time(self, share: float = 0.1) -> tuple["Examples", "Examples"]:
+        """Return the same users twice: taught before a cut, and asked from it on.
+
+        The cut leaves the last ``share`` of decisions behind it. What would have to be followed up beyond the cut
+        teaches nothing before it, so the earlier part knows nothing of the later one.
+        """
+        ts, targets, heads = self.moments.ts_ms, self.targets, self.heads
+        cut_ms = int(np.quantile(ts[targets.decided], 1 - share)) if targets.decided.any() else 0
+        before = replace(
+            targets,
+            decided=targets.decided & (ts < cut_ms),
+            followed=targets.followed & (ts[:, None] + np.array(heads.horizons_ms, np.int64) < cut_ms),
+            forecast_followed=targets.forecast_followed
+            & (ts[:, None] + np.array(heads.forecasts_ms, np.int64) < cut_ms),
+        )
+        since = replace(targets, decided=targets.decided & (ts >= cut_ms))
+        return replace(self, targets=before), replace(self, targets=since)
 
     def batch(self, packed: Packed, *, decided: bool = False) -> tuple[Batch, Ints]:
         """Return the tensors of a batch and the moments it reads; ``decided`` keeps decisions only."""

@@ -15,7 +15,7 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import TrainingPlan
 from whybuy.behavior.targets import Heads
 from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, Tokens, gap_bins, own_items
-from whybuy.behavior.train import EpochLoss, Watch, fit
+from whybuy.behavior.train import EpochLoss, Split, Watch, fit
 from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex, Moments
 from whybuy.events.sequences import Bools, Ints, Sequences, Vocabulary
@@ -83,7 +83,7 @@ class SequenceRanker:
         kept_back = held_out if held_out is not None else np.zeros(train.n_users, bool)
         start_from_rates(model, examples, ~kept_back)
         plan = replace(plan, judged_by=("action", "category", "item"))
-        losses = fit(model, examples, plan, (~kept_back, kept_back), watch=Watch(report, task="next event"))
+        losses = fit(model, examples, plan, Split(~kept_back, kept_back), watch=Watch(report, task="next event"))
         return cls(model, codes, plan.context), losses
 
     def score(self, history: Sequences, ts_ms: Ints) -> npt.NDArray[np.float32]:

@@ -87,6 +87,22 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Who teaches, and who judges the passes.
+
+    Attributes
+    ----------
+    train, held_out : (n_users,) masks of users
+    later : what the held-out users are asked, the same as is taught where None; with the second part of
+        :meth:`Examples.split_in_time` and everyone on both sides, passes are judged by what came later
+    """
+
+    train: Bools
+    held_out: Bools
+    later: Examples | None = None
+
+
+@dataclass(frozen=True)
 class Watch:
     """Who looks on while a model is trained.
 
@@ -120,7 +136,7 @@ def fit(
     model: BehaviorModel,
     examples: Examples,
     plan: TrainingPlan,
-    users: tuple[Bools, Bools],
+    split: Split,
     *,
     fabric: Fabric | None = None,
     watch: Watch | None = None,
@@ -129,7 +145,7 @@ def fit(
 
     Parameters
     ----------
-    users : (n_users,) masks of the training users and of the held-out users
+    split : who teaches and who judges the passes
     fabric : devices and processes; one process on the CPU where None
     watch : who looks on; with a checkpoint of the same run, training goes on from there
 
@@ -142,7 +158,7 @@ def fit(
     torch.manual_seed(plan.seed)
     wrapped, optimizer = fabric.setup(model, _optimizer(model, plan))
     run = _Run(model, wrapped, optimizer, examples, plan, fabric)
-    train, held_out = (np.flatnonzero(mask[examples.windows.user]) for mask in users)
+    train, held_out = (np.flatnonzero(mask[examples.windows.user]) for mask in (split.train, split.held_out))
     schedule = _Schedule(plan, n_steps=max(1, plan.epochs * len(list(_epoch(examples, plan, train, 0)))))
     at, losses, best = _restore(run, watch.checkpoint)
     clock = _Clock(at)
@@ -157,7 +173,7 @@ def fit(
             if watch.checkpoint is not None and clock.is_due(watch.checkpoint):
                 _save(run, watch.checkpoint, at, losses, best)
         seconds = time.monotonic() - began
-        parts = evaluate(model, examples, plan, held_out)
+        parts = evaluate(model, split.later or examples, plan, held_out)
         judged = sum(parts[name] for name in plan.judged_by)
         losses.append(at.loss(judged, parts, seconds))
         if watch.log is not None:
@@ -240,12 +256,12 @@ def by_length(examples: Examples, windows: Ints) -> Iterator[Packed]:
     return examples.windows.batches(order, rows=_JUDGE_ROWS)
 
 
-def split_users(position: npt.NDArray[np.float64], mine: Bools) -> tuple[Bools, Bools]:
+def split_users(position: npt.NDArray[np.float64], mine: Bools) -> Split:
     """Return training and held-out users among ``mine``; the hash decides, so a user never changes sides."""
     held_out = (position * 97 % 1) < VALIDATION_SHARE
     if not (mine & held_out).any() or not (mine & ~held_out).any():
-        return mine, mine
-    return mine & ~held_out, mine & held_out
+        return Split(mine, mine)
+    return Split(mine & ~held_out, mine & held_out)
 
 
 def _epoch(examples: Examples, plan: TrainingPlan, windows: Ints, epoch: int, *, skip: int = 0) -> Iterator[Packed]:

@@ -157,15 +157,15 @@ def train_twins(
     for k in range(N_TWINS):
         torch.manual_seed(plan.seed)
         model = BehaviorModel(shape, codes.entities, texts)
-        users = split_users(folds.position, folds.twin != k)
-        start_from_rates(model, examples, users[0])
+        split = split_users(folds.position, folds.twin != k)
+        start_from_rates(model, examples, split.train)
         watch = Watch(report, f"twin {k + 1}")
         if beside is not None:
             card = run_card(shape=shape, plan=plan, twin=k)
             watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{k}.checkpoint", card))
             if config.behavior.track is not None:
                 watch = replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{k + 1}"))
-        history = fit(model, examples, plan, users, watch=watch)
+        history = fit(model, examples, plan, split, watch=watch)
         save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
         losses.append(history)
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
