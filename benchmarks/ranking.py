@@ -25,9 +25,9 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from whybuy.behavior.baselines import ItemKNN, Markov, Popular
-from whybuy.behavior.mixture import Member, Mixture
-from whybuy.behavior.ranking import Ranker, RankingTask, evaluate, leave_one_out
+from whybuy.behavior.baselines.counts import ItemKNN, Markov, Popular
+from whybuy.behavior.baselines.mixture import Member, Mixture
+from whybuy.behavior.baselines.ranking import Ranker, RankingTask, evaluate, leave_one_out
 from whybuy.behavior.sequence_ranker import SequenceRanker
 from whybuy.behavior.sizes import TrainingPlan, Weights
 from whybuy.behavior.transformer import TrunkShape

@@ -7,8 +7,8 @@ import pytest
 
 from tests.events.sequences_by_hand import DAY, random_sequences, sequences, vocabulary
 from whybuy.behavior import baselines
-from whybuy.behavior.baselines import EventLoss, ItemKNN, KnnSetting, Markov, MarkovEvents, Popular
-from whybuy.behavior.ranking import evaluate, leave_one_out, time_split
+from whybuy.behavior.baselines.counts import EventLoss, ItemKNN, KnnSetting, Markov, MarkovEvents, Popular
+from whybuy.behavior.baselines.ranking import evaluate, leave_one_out, time_split
 from whybuy.columns import ACTIONS
 from whybuy.errors import QuestionError
 

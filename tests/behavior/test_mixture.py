@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.events.sequences_by_hand import sequences
-from whybuy.behavior.mixture import Member, Mixture
-from whybuy.behavior.ranking import RankingTask, leave_one_out
+from whybuy.behavior.baselines.mixture import Member, Mixture
+from whybuy.behavior.baselines.ranking import RankingTask, leave_one_out
 from whybuy.errors import ModelError
 
 

@@ -12,8 +12,8 @@ from nbclient import NotebookClient
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tests.events.sequences_by_hand import DAY, HOUR, MINUTE, random_sequences, sequences
-from whybuy.behavior.judged import Judged, judge
-from whybuy.behavior.mlp import (
+from whybuy.behavior.baselines.judged import Judged, judge
+from whybuy.behavior.baselines.mlp import (
     FEATURES,
     MlpPlan,
     MlpResult,

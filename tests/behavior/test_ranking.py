@@ -7,7 +7,7 @@ import pytest
 
 from tests.events.sequences_by_hand import DAY, random_sequences, sequences
 from whybuy.behavior import ranking
-from whybuy.behavior.ranking import (
+from whybuy.behavior.baselines.ranking import (
     RankingResult,
     bootstrap_interval,
     evaluate,

@@ -208,8 +208,8 @@ def train(
 
 
 def _train_mlp(session: Session) -> None:
-    from whybuy.behavior.mlp import load_keras
-    from whybuy.behavior.mlp_result import MlpResult
+    from whybuy.behavior.baselines.mlp import load_keras
+    from whybuy.behavior.baselines.mlp_result import MlpResult
 
     load_keras()
     with session.pipeline() as pipeline:
@@ -224,7 +224,7 @@ def _train_mlp(session: Session) -> None:
 
 def _mlp_stage(pipeline: Pipeline) -> Path:
     """Return the folder of the perceptron: a stage that no other needs, built only where it is asked for."""
-    from whybuy.behavior.mlp import MlpPlan, train_mlp
+    from whybuy.behavior.baselines.mlp import MlpPlan, train_mlp
 
     config = pipeline.config
     if not config.has_times:

@@ -17,8 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from whybuy import columns as c
-from whybuy.behavior.folds import folds_of_users
-from whybuy.behavior.ranking import (
+from whybuy.behavior.baselines.ranking import (
     Difference,
     Doubles,
     Ranker,
@@ -29,6 +28,7 @@ from whybuy.behavior.ranking import (
     last_items,
     own_items,
 )
+from whybuy.behavior.folds import folds_of_users
 from whybuy.config import duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.sequences import Bools, Ints, Sequences

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from whybuy import columns as c
+from whybuy.behavior.baselines.judged import judge
+from whybuy.behavior.baselines.mlp_result import FEATURES, LAYERS, Epoch, MlpResult
 from whybuy.behavior.folds import folds_of_users
-from whybuy.behavior.judged import judge
-from whybuy.behavior.mlp_result import FEATURES, LAYERS, Epoch, MlpResult
 from whybuy.config import duration_ms, duration_text
 from whybuy.errors import MissingExtraError, QuestionError
 from whybuy.events.features import LONGEST_WINDOW_MS

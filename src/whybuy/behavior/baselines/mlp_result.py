@@ -1,11 +1,11 @@
-"""What the perceptron of :mod:`whybuy.behavior.mlp` has to say, in numbers, words and a figure."""
+"""What the perceptron of :mod:`whybuy.behavior.baselines.mlp` has to say, in numbers, words and a figure."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from whybuy.behavior.judged import Judged, Measure
+from whybuy.behavior.baselines.judged import Judged, Measure
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.behavior.ranking import Ranker, RankingTask
+from whybuy.behavior.baselines.ranking import Ranker, RankingTask
 from whybuy.errors import ModelError
 from whybuy.events.sequences import Ints, Sequences
 from whybuy.progress import Report, quiet

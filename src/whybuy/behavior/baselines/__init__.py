@@ -1,0 +1,1 @@
+"""What the behavior model has to beat, and the harness that says by how much."""
