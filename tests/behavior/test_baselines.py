@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.events.sequences_by_hand import DAY, random_sequences, sequences, vocabulary
-from whybuy.behavior import baselines
+from whybuy.behavior.baselines import counts as baselines
 from whybuy.behavior.baselines.counts import EventLoss, ItemKNN, KnnSetting, Markov, MarkovEvents, Popular
 from whybuy.behavior.baselines.ranking import evaluate, leave_one_out, time_split
 from whybuy.columns import ACTIONS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.events.sequences_by_hand import DAY, random_sequences, sequences
-from whybuy.behavior import ranking
+from whybuy.behavior.baselines import ranking
 from whybuy.behavior.baselines.ranking import (
     RankingResult,
     bootstrap_interval,
