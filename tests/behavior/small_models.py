@@ -9,7 +9,6 @@ from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.sizes import TrainingPlan
 from whybuy.behavior.targets import Heads
 from whybuy.behavior.tokens import Entities, SmallFields
-from whybuy.behavior.train import by_length
 from whybuy.behavior.transformer import TrunkShape
 from whybuy.behavior.twins import model_shape
 from whybuy.events.behaviors import parse_behavior
@@ -47,7 +46,7 @@ def outputs(net: BehaviorModel, data: Examples) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
     places = []
     with torch.inference_mode():
-        for packed in by_length(data, np.arange(len(data.windows.user))):
+        for packed in data.by_length(np.arange(len(data.windows.user))):
             batch, moment = data.batch(packed)
             states = net.states(batch.stream)
             now = net.now(batch.moment.gap, batch.moment.hour)

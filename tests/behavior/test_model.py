@@ -6,7 +6,7 @@ import torch
 
 from tests.behavior.small_models import examples, heads, model, outputs
 from tests.events.sequences_by_hand import random_sequences, sequences
-from whybuy.behavior.next_event import NextEvents
+from whybuy.behavior.next_event import NextEvents, event_loss
 from whybuy.behavior.packing import Windows
 from whybuy.behavior.targets import forecast_horizons
 from whybuy.events.sequences import Sequences
@@ -124,6 +124,25 @@ def test_the_next_event_is_a_probability():
     torch.testing.assert_close(views.sum(1), torch.ones(len(p)), atol=1e-5, rtol=0)
     torch.testing.assert_close(behaviors[:, 0], actions[:, 0], atol=1e-6, rtol=0)
     torch.testing.assert_close(behaviors[:, 3], actions[:, 5] * bags, atol=1e-6, rtol=0)
+
+
+def test_the_loss_of_an_event_is_that_of_its_probability():
+    s = random_sequences(np.random.default_rng(2), n_users=5)
+    data = examples(s)
+    net = model(data)
+    loss = event_loss(net, data, np.ones(s.n_users, bool))
+    assert loss.event.tolist() == list(range(s.n_events))
+    packed = next(data.windows.batches(np.arange(5), rows=8))
+    batch, moment = data.batch(packed)
+    with torch.inference_mode():
+        before = net.states(batch.stream)[batch.moment.before]
+        p = NextEvents.of(net, before, net.now(batch.moment.gap, batch.moment.hour)).behaviors(data.heads.index)
+    # The last behavior is purchase:bags, and every bag of this vocabulary is item 2.
+    bought = np.flatnonzero((s.action == 5) & (s.item == 2))
+    row = np.searchsorted(data.moments.first, bought, side="right") - 1
+    order = np.argsort(moment)
+    want = -np.log(p.numpy()[order][row, 3])
+    np.testing.assert_allclose((loss.action_nats + loss.category_nats)[bought], want, atol=1e-5)
 
 
 def test_an_item_never_seen_and_a_field_missing_have_an_answer():

@@ -1,5 +1,6 @@
 """Everything a model is taught from: the token stream, the moments, their labels, and which window reads which."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from whybuy.events.moments import Moments
 from whybuy.events.sequences import Ints, Sequences
 
 _BLOCK_EVENTS = 65_536
+_READ_ROWS = 32
 CONTEXT = 256
 """Tokens of a row at most: what one state can look back on."""
 
@@ -101,6 +103,11 @@ class Examples(PackedUsers):
         )
         since = replace(targets, decided=targets.decided & (ts >= cut_ms))
         return replace(self, targets=before), replace(self, targets=since)
+
+    def by_length(self, windows: Ints) -> Iterator[Packed]:
+        """Yield batches to read, windows of like length together."""
+        order = windows[np.argsort(self.windows.tokens[windows], kind="stable")]
+        return self.windows.batches(order, rows=_READ_ROWS)
 
     def batch(self, packed: Packed, *, decided: bool = False) -> tuple[Batch, Ints]:
         """Return the tensors of a batch and the moments it reads; ``decided`` keeps decisions only."""

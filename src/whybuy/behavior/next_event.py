@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from whybuy.behavior.baselines.counts import EventLoss
+from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
 from whybuy.columns import ACTIONS
 from whybuy.events.moments import BehaviorIndex
+from whybuy.events.sequences import Bools
 
 _LEAST_ACTION = 1e-5
 
@@ -103,3 +107,29 @@ def _log_sum_within(score: Tensor, group: Tensor, n_groups: int) -> Tensor:
     top = score.max(dim=1, keepdim=True).values if score.shape[1] else torch.zeros(len(score), 1)
     total = torch.zeros(len(score), n_groups).index_add_(1, group, torch.exp(score - top))
     return torch.log(total) + top
+
+
+def event_loss(model: BehaviorModel, examples: Examples, users: Bools, *, name: str = "Transformer") -> EventLoss:
+    """Return minus log P(action) and P(category | action) of every event of the decisions of ``users``.
+
+    The lines of one moment are judged alike: each by what was known before the moment, and its time.
+    """
+    event, action_nats, category_nats = [], [], []
+    windows = np.flatnonzero(users[examples.windows.user])
+    with torch.inference_mode():
+        for packed in examples.by_length(windows):
+            batch, moment = examples.batch(packed, decided=True)
+            at, labels = batch.moment, batch.labels
+            states = model.states(batch.stream)
+            hidden = model.next.hidden(states.index_select(0, at.before), model.now(at.gap, at.hour))
+            hidden = hidden.index_select(0, labels.event_moment)
+            action_nats.append(F.cross_entropy(model.next.action(hidden), labels.action, reduction="none"))
+            query = model.next.category_query(hidden, labels.action)
+            logits = query @ model.category_vectors().T + model.next.category_bias
+            category_nats.append(F.cross_entropy(logits, labels.category, reduction="none"))
+            first, n = examples.moments.first[moment], (examples.moments.end - examples.moments.first)[moment]
+            event.append(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n))
+    found = np.concatenate(event)
+    order = np.argsort(found)
+    nats = (torch.cat(part).double().numpy()[order] for part in (action_nats, category_nats))
+    return EventLoss(name, found[order], examples.sequences.event_user[found[order]], *nats)

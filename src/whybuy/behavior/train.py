@@ -31,7 +31,6 @@ from whybuy.progress import Report, quiet
 
 VALIDATION_SHARE = 0.1
 _CLIP = 1.0
-_JUDGE_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def evaluate(model: BehaviorModel, examples: Examples, plan: TrainingPlan, windo
     total, n = np.zeros(len(Losses._fields)), 0
     device = next(model.parameters()).device
     with torch.inference_mode():
-        for packed in by_length(examples, windows):
+        for packed in examples.by_length(windows):
             batch, moment = examples.batch(packed, decided=True)
             found = model(batch.to(device), _negatives(model, plan, 0))
             total, n = total + np.array([float(loss) for loss in found]), n + len(moment)
@@ -245,15 +244,9 @@ def judged(model: BehaviorModel, examples: Examples, users: Bools) -> Iterator[t
     model.eval()
     device = next(model.parameters()).device
     with torch.inference_mode():
-        for packed in by_length(examples, np.flatnonzero(users[examples.windows.user])):
+        for packed in examples.by_length(np.flatnonzero(users[examples.windows.user])):
             batch, moment = examples.batch(packed)
             yield moment, model.judge(batch.to(device)).cpu().numpy()
-
-
-def by_length(examples: Examples, windows: Ints) -> Iterator[Packed]:
-    """Yield batches to read, windows of like length together."""
-    order = windows[np.argsort(examples.windows.tokens[windows], kind="stable")]
-    return examples.windows.batches(order, rows=_JUDGE_ROWS)
 
 
 def split_users(position: npt.NDArray[np.float64], mine: Bools) -> Split:
