@@ -38,7 +38,15 @@ def model(data: Examples, plan: TrainingPlan | None = None, *, seed: int = 0) ->
     plan = plan or TrainingPlan(trunk=TRUNK)
     net = BehaviorModel(model_shape(data, plan, n_text=0), data.codes.entities)
     torch.nn.init.normal_(net.nuisance.wide.weight)
-    return net.eval()
+    return with_returns(net).eval()
+
+
+def with_returns(net: BehaviorModel) -> BehaviorModel:
+    """Let the recent matter: it starts from not at all."""
+    for returning in (net.next.return_to_category, net.next.return_to_item):
+        torch.nn.init.normal_(returning.read.weight)
+        torch.nn.init.normal_(returning.given_action.weight)
+    return net
 
 
 def outputs(net: BehaviorModel, data: Examples) -> dict[str, np.ndarray]:
@@ -51,13 +59,13 @@ def outputs(net: BehaviorModel, data: Examples) -> dict[str, np.ndarray]:
             states = net.states(batch.stream)
             now = net.now(batch.moment.gap, batch.moment.hour)
             before = states[batch.moment.before]
-            hidden = net.next.hidden(before, now)
+            hidden, recent = net.next.hidden(before, now), batch.moment.recent_category
             action = torch.full((len(moment),), 5)
             answers = {
                 "nuisance": net.judge(batch),
                 "gap": net.next.gap(before),
                 "action": net.next.action(hidden),
-                "category": net.next.category_query(hidden, action),
+                "category": net.category_logits(hidden, action, recent),
                 "forecast": net.forecast(states[batch.moment.after]),
             }
             for name, value in answers.items():

@@ -1,13 +1,17 @@
 """The model may not see what it judges: no future, no neighbor in the row, no event of its own moment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from tests.behavior.small_models import examples, heads, model, outputs
+from tests.behavior.small_models import examples, heads, model, outputs, with_returns
 from tests.events.sequences_by_hand import random_sequences, sequences
 from whybuy.behavior.next_event import NextEvents, event_loss
 from whybuy.behavior.packing import Windows
+from whybuy.behavior.recent import Recent
+from whybuy.behavior.rollout import _pushed
 from whybuy.behavior.targets import forecast_horizons
 from whybuy.events.sequences import Sequences
 
@@ -110,12 +114,11 @@ def test_one_event_at_a_time_with_a_cache_gives_the_same_states():
 def test_the_next_event_is_a_probability():
     s = random_sequences(np.random.default_rng(2), n_users=3)
     data = examples(s)
-    net = model(data)
+    net = with_returns(model(data))
     packed = next(data.windows.batches(np.arange(3), rows=8))
     batch, moment = data.batch(packed)
     with torch.inference_mode():
-        before = net.states(batch.stream)[batch.moment.before]
-        following = NextEvents.of(net, before, net.now(batch.moment.gap, batch.moment.hour))
+        following = NextEvents.of_moments(net, net.states(batch.stream), batch.moment)
         p, views = following.items(), following.items(actions=(0,))
         behaviors = following.behaviors(data.heads.index)
         actions, bags = following.actions(), following.categories(5)[:, 0]
@@ -129,14 +132,13 @@ def test_the_next_event_is_a_probability():
 def test_the_loss_of_an_event_is_that_of_its_probability():
     s = random_sequences(np.random.default_rng(2), n_users=5)
     data = examples(s)
-    net = model(data)
+    net = with_returns(model(data))
     loss = event_loss(net, data, np.ones(s.n_users, bool))
     assert loss.event.tolist() == list(range(s.n_events))
     packed = next(data.windows.batches(np.arange(5), rows=8))
     batch, moment = data.batch(packed)
     with torch.inference_mode():
-        before = net.states(batch.stream)[batch.moment.before]
-        p = NextEvents.of(net, before, net.now(batch.moment.gap, batch.moment.hour)).behaviors(data.heads.index)
+        p = NextEvents.of_moments(net, net.states(batch.stream), batch.moment).behaviors(data.heads.index)
     # The last behavior is purchase:bags, and every bag of this vocabulary is item 2.
     bought = np.flatnonzero((s.action == 5) & (s.item == 2))
     row = np.searchsorted(data.moments.first, bought, side="right") - 1
@@ -184,3 +186,23 @@ def test_horizons_that_a_log_cannot_teach_are_left_out():
     assert forecast_horizons((7 * DAY,), 10 * DAY) == (DAY, 7 * DAY)
     assert forecast_horizons((3 * DAY,), 90 * DAY) == (DAY, 3 * DAY, 7 * DAY, 30 * DAY)
     assert heads().n_forecasts == 4
+
+
+def test_what_is_recent_is_distinct_latest_first_and_does_not_see_its_own_moment():
+    story = [(0, "view", 0), (1000, "view", 1), (2000, "view", 0), (3000, "search", None), (3000, "view", 2)]
+    s = sequences({"a": [*story, (4000, "view", 2)], "b": [(0, "view", 2), (9, "view", 1)]})
+    recent = Recent.before(s, examples(s).moments)
+    assert [[int(i) for i in row if i >= 0] for row in recent.item] == [[], [0], [1, 0], [0, 1], [2, 0, 1], [], [2]]
+    last = Recent.at_the_end(s)
+    assert [[int(i) for i in row if i >= 0] for row in last.item] == [[2, 0, 1], [1, 2]]
+
+
+def test_simulated_events_push_what_is_recent_as_logged_ones_do():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(-1, 12, 300)
+    s = sequences({"a": [(k * 1000, "view", None if c < 0 else int(c)) for k, c in enumerate(codes % 3)]})
+    want = Recent.at_the_end(replace(s, item=codes.astype(np.int32))).item[0]
+    found = torch.full((1, 8), -1)
+    for code in codes:
+        found = _pushed(found, torch.tensor([99 if code < 0 else code]), 99)
+    assert found[0].tolist() == want.tolist()

@@ -25,7 +25,8 @@ class Stream:
 class Moment:
     """(n,) moments to be read: flat positions of the states before and after, and what is known at their times.
 
-    ``gap`` and ``hour`` are rows of the small fields; ``wide`` is (n, n_wide) features of history.
+    ``gap`` and ``hour`` are rows of the small fields; ``wide`` is (n, n_wide) features of history; ``recent_item`` and
+    ``recent_category`` are (n, N_RECENT) codes, the latest first, -1 where there are fewer.
     """
 
     before: Tensor
@@ -33,6 +34,8 @@ class Moment:
     gap: Tensor
     hour: Tensor
     wide: Tensor
+    recent_item: Tensor
+    recent_category: Tensor
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 
 from whybuy.behavior.batch import Batch, Labels, Moment, Stream
 from whybuy.behavior.packing import Packed, Windows, row_length
+from whybuy.behavior.recent import Recent
 from whybuy.behavior.targets import Heads, Targets, targets_of
 from whybuy.behavior.tokens import Entities, SmallFields, Tokens
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features
@@ -68,6 +69,7 @@ class Examples(PackedUsers):
     targets: Targets
     heads: Heads
     wide: npt.NDArray[np.float16]
+    recent: Recent
 
     @classmethod
     def of(cls, sequences: Sequences, heads: Heads, codes: Codes, *, context: int = CONTEXT) -> "Examples":
@@ -84,6 +86,7 @@ class Examples(PackedUsers):
             targets=targets,
             heads=heads,
             wide=wide,
+            recent=Recent.before(sequences, moments),
         )
 
     def split_in_time(self, share: float = 0.1) -> tuple["Examples", "Examples"]:
@@ -120,6 +123,8 @@ class Examples(PackedUsers):
             gap=self._rows("gap", self.tokens.moment_gap[moment]),
             hour=self._rows("hour", self.tokens.moment_hour[moment]),
             wide=torch.from_numpy(self.wide[moment].astype(np.float32)),
+            recent_item=torch.from_numpy(self.recent.item[moment].astype(np.int64)),
+            recent_category=torch.from_numpy(self.recent.category[moment].astype(np.int64)),
         )
         return Batch(self.stream(packed), at, self._labels(moment)), moment
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whybuy.behavior.batch import Labels
+from whybuy.behavior.recent import N_RECENT
 from whybuy.behavior.tokens import GAP_BINS
 from whybuy.columns import ACTIONS
 
@@ -110,6 +111,27 @@ class ForecastHead(nn.Module):
         return chance, count + spend
 
 
+class ReturnTo(nn.Module):
+    """How much likelier each of the recent things is for being recent: it starts from "not at all"."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(2 * width, N_RECENT)
+        self.given_action = nn.Embedding(len(ACTIONS), N_RECENT)
+        for weight in (self.read.weight, self.read.bias, self.given_action.weight):
+            nn.init.zeros_(weight)
+
+    def forward(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
+        """Return (n, N_RECENT) what is added to the logits of ``recent``; nothing where there is none."""
+        added: Tensor = (self.read(hidden) + self.given_action(action)) * (recent >= 0)
+        return added
+
+
+def add_recent(logits: Tensor, recent: Tensor, added: Tensor) -> Tensor:
+    """Add (n, N_RECENT) ``added`` to the columns ``recent`` of (n, classes) logits."""
+    return logits.scatter_add(1, recent.clamp(min=0), added)
+
+
 class NextEventHead(nn.Module):
     """The next event: gap, then action, then category, then item."""
 
@@ -125,6 +147,8 @@ class NextEventHead(nn.Module):
         self.given_action = nn.Embedding(len(ACTIONS), width)
         self.to_category = nn.Linear(width, width)
         self.to_item = nn.Linear(width, width)
+        self.return_to_category = ReturnTo(width)
+        self.return_to_item = ReturnTo(width)
         self.none = nn.Parameter(torch.zeros(2, width))
         self.category_bias = nn.Parameter(torch.zeros(n_categories + 1))
         self.item_bias = nn.Parameter(torch.zeros(n_items + 1))

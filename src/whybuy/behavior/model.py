@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whybuy.behavior.batch import Batch, Labels, Stream
-from whybuy.behavior.heads import ForecastHead, NextEventHead, NuisanceHead
+from whybuy.behavior.heads import ForecastHead, NextEventHead, NuisanceHead, add_recent
 from whybuy.behavior.tokens import Entities
 from whybuy.behavior.transformer import Trunk, TrunkShape
 
@@ -148,21 +148,37 @@ class BehaviorModel(nn.Module):
             nuisance = self.nuisance.losses(self.nuisance(before, now, moment.wide), labels)
         if self.forecast is not None:
             forecast = self.forecast.losses(self.forecast(states.index_select(0, moment.after)), labels)
-        return Losses(*nuisance, *forecast, *self._next_losses(before, now, labels, negatives))
+        return Losses(*nuisance, *forecast, *self._next_losses(before, now, batch, negatives))
 
     def _next_losses(
-        self, before: Tensor, now: Tensor, labels: Labels, negatives: Tensor | None
+        self, before: Tensor, now: Tensor, batch: Batch, negatives: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        head = self.next
+        head, labels = self.next, batch.labels
         gap = F.cross_entropy(head.gap(before), labels.gap_bin, ignore_index=-1, reduction="sum")
-        hidden = head.hidden(before, now).index_select(0, labels.event_moment)
+        moment = labels.event_moment
+        hidden = head.hidden(before, now).index_select(0, moment)
         weight = labels.event_weight
         action = _weighted(head.action(hidden), labels.action, weight)
-        known = self.category_vectors()
-        category_logits = head.category_query(hidden, labels.action) @ known.T + head.category_bias
-        category = _weighted(category_logits, labels.category, weight)
-        query = head.item_query(hidden, labels.action)
-        return gap, action, category, self._item_loss(query, labels.item, weight, negatives)
+        recent = batch.moment.recent_category.index_select(0, moment)
+        category = _weighted(self.category_logits(hidden, labels.action, recent), labels.category, weight)
+        recent = batch.moment.recent_item.index_select(0, moment)
+        if negatives is None:
+            item = _weighted(self.item_logits(hidden, labels.action, recent), labels.item, weight)
+        else:
+            item = self._sampled_item_loss(hidden, recent, labels, negatives)
+        return gap, action, category, item
+
+    def category_logits(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
+        """Return (n, n_categories + 1) of events of known actions; ``recent`` (n, N_RECENT) are categories."""
+        head = self.next
+        logits = head.category_query(hidden, action) @ self.category_vectors().T + head.category_bias
+        return add_recent(logits, recent, head.return_to_category(hidden, action, recent))
+
+    def item_logits(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
+        """Return (n, n_items + 1) of events of known actions; ``recent`` (n, N_RECENT) are items."""
+        head = self.next
+        logits = head.item_query(hidden, action) @ self.item_vectors().T + head.item_bias
+        return add_recent(logits, recent, head.return_to_item(hidden, action, recent))
 
     def category_vectors(self) -> Tensor:
         """Return (n_categories + 1, width), "none" last."""
@@ -179,18 +195,25 @@ class BehaviorModel(nn.Module):
         vectors = self.entity_vectors(items.clamp(max=n - 1))
         return torch.where((items == n)[:, None], self.next.none[1:], vectors)
 
-    def _item_loss(self, query: Tensor, item: Tensor, weight: Tensor, negatives: Tensor | None) -> Tensor:
-        head = self.next
-        if negatives is None:
-            return _weighted(query @ self.item_vectors().T + head.item_bias, item, weight)
+    def _sampled_item_loss(self, hidden: Tensor, recent: Tensor, labels: Labels, negatives: Tensor) -> Tensor:
+        """The loss over the event's own item, the recent ones, and (s,) sampled ones."""
+        head, item = self.next, labels.item[:, None]
+        query, added = head.item_query(hidden, labels.action), head.return_to_item(hidden, labels.action, recent)
+        own = (query * self.item_vectors(labels.item)).sum(-1) + head.item_bias[labels.item]
+        own = own + (added * (recent == item)).sum(-1)
+        known = recent.clamp(min=0)
+        vectors = self.item_vectors(known.flatten()).view(*known.shape, -1)
+        again = (vectors @ query[:, :, None])[..., 0] + head.item_bias[known] + added
+        again = again.masked_fill((recent < 0) | (recent == item), -torch.inf)
         # Importance sampling of the normalizer (Bengio and Senecal, 2008, equation 8): a drawn item counts one over
-        # its expected number of draws; the event's own item is always there, counts one, and is no negative.
+        # its expected number of draws. What is always there, the own item and the recent ones, counts one, and is no
+        # sampled one.
         log_count = torch.log(head.item_rate * len(negatives))
-        own = (query * self.item_vectors(item)).sum(-1) + head.item_bias[item]
         others = query @ self.item_vectors(negatives).T + (head.item_bias - log_count)[negatives]
-        others = others.masked_fill(item[:, None] == negatives, -torch.inf)
-        logits = torch.cat([own[:, None], others], dim=1)
-        return _weighted(logits, torch.zeros_like(item), weight)
+        for there in (item, *torch.unbind(recent[:, :, None], dim=1)):
+            others = others.masked_fill(there == negatives, -torch.inf)
+        logits = torch.cat([own[:, None], again, others], dim=1)
+        return _weighted(logits, torch.zeros_like(labels.item), labels.event_weight)
 
 
 def _weighted(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

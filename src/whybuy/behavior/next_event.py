@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from whybuy.behavior.baselines.counts import EventLoss
+from whybuy.behavior.batch import Moment
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
 from whybuy.columns import ACTIONS
@@ -29,15 +30,19 @@ class NextEvents:
     ----------
     model : the model in evaluation
     hidden : (n, 2 width) what the head has read
+    recent_item, recent_category : (n, N_RECENT) codes, -1 where there are fewer
     """
 
     model: BehaviorModel
     hidden: Tensor
+    recent_item: Tensor
+    recent_category: Tensor
 
     @classmethod
-    def of(cls, model: BehaviorModel, before: Tensor, now: Tensor) -> "NextEvents":
-        """Read (n, width) states before moments and the embedding of their times."""
-        return cls(model, model.next.hidden(before, now))
+    def of_moments(cls, model: BehaviorModel, states: Tensor, at: Moment) -> "NextEvents":
+        """Read what is known before moments of a batch; ``states`` as :meth:`BehaviorModel.states` gives them."""
+        hidden = model.next.hidden(states.index_select(0, at.before), model.now(at.gap, at.hour))
+        return cls(model, hidden, at.recent_item, at.recent_category)
 
     def actions(self) -> Tensor:
         """Return (n, n_actions) P(action)."""
@@ -45,9 +50,8 @@ class NextEvents:
 
     def categories(self, action: int) -> Tensor:
         """Return (n, n_categories + 1) P(category | action); "none" is last."""
-        head = self.model.next
-        query = head.category_query(self.hidden, self._action(action))
-        return torch.softmax(query @ self.model.category_vectors().T + head.category_bias, dim=-1)
+        logits = self.model.category_logits(self.hidden, self._action(action), self.recent_category)
+        return torch.softmax(logits, dim=-1)
 
     def items(self, actions: tuple[int, ...] | None = None, *, by_category: bool = True) -> Tensor:
         """Return (n, n_items + 1) P(item); "none" is last.
@@ -71,8 +75,7 @@ class NextEvents:
 
     def item_scores(self, action: Tensor) -> Tensor:
         """Return (n, n_items + 1) unnormalized log P(item) of events of known actions (n,)."""
-        head = self.model.next
-        return head.item_query(self.hidden, action) @ self.model.item_vectors().T + head.item_bias
+        return self.model.item_logits(self.hidden, action, self.recent_item)
 
     def behaviors(self, index: BehaviorIndex) -> Tensor:
         """Return (n, n_behaviors): P(the next event is the behavior), for kinds that action and category tell."""
@@ -120,12 +123,11 @@ def event_loss(model: BehaviorModel, examples: Examples, users: Bools, *, name: 
         for packed in examples.by_length(windows):
             batch, moment = examples.batch(packed, decided=True)
             at, labels = batch.moment, batch.labels
-            states = model.states(batch.stream)
-            hidden = model.next.hidden(states.index_select(0, at.before), model.now(at.gap, at.hour))
-            hidden = hidden.index_select(0, labels.event_moment)
+            following = NextEvents.of_moments(model, model.states(batch.stream), at)
+            hidden = following.hidden.index_select(0, labels.event_moment)
+            recent = at.recent_category.index_select(0, labels.event_moment)
             action_nats.append(F.cross_entropy(model.next.action(hidden), labels.action, reduction="none"))
-            query = model.next.category_query(hidden, labels.action)
-            logits = query @ model.category_vectors().T + model.next.category_bias
+            logits = model.category_logits(hidden, labels.action, recent)
             category_nats.append(F.cross_entropy(logits, labels.category, reduction="none"))
             first, n = examples.moments.first[moment], (examples.moments.end - examples.moments.first)[moment]
             event.append(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n))

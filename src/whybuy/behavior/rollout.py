@@ -4,7 +4,7 @@ The history is read once; its keys and values are kept, so that a further event 
 history again. Every future starts from the same cache.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from torch import Tensor
 from whybuy.behavior.examples import Codes, PackedUsers
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import NextEvents
+from whybuy.behavior.recent import Recent
 from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, gap_bins, gap_ms
 from whybuy.behavior.transformer import Cache
 from whybuy.columns import ACTIONS
@@ -54,6 +55,7 @@ class Person:
     cache : keys and values of everything read
     place : events read, the start token included
     origin_ms, last_ms : time zero of the rotation, and (n,) time of the last event
+    recent_item, recent_category : (n, N_RECENT) what the futures last had to do with
     """
 
     state: Tensor
@@ -61,6 +63,8 @@ class Person:
     place: int
     origin_ms: int
     last_ms: Ints
+    recent_item: Tensor
+    recent_category: Tensor
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,15 @@ class Simulator:
         many = Cache(*(tuple(part.expand(n, -1, -1, -1) for part in parts) for parts in (cache.keys, cache.values)))
         last = int(user.sequences.ts_ms[-1])
         origin = int(user.sequences.ts_ms[user.windows.start[0]])
-        return Person(states[0, -1].expand(n, -1), many, states.shape[1], origin, np.full(n, last))
+        recent = Recent.at_the_end(user.sequences)
+        codes = (torch.from_numpy(code.astype(np.int64)).expand(n, -1) for code in (recent.item, recent.category))
+        return Person(states[0, -1].expand(n, -1), many, states.shape[1], origin, np.full(n, last), *codes)
 
     def now(self, person: Person, ts_ms: Ints) -> NextEvents:
         """Return the distribution of each future's next event at a known time."""
         gap, hour = self._time_rows(person, ts_ms)
-        return NextEvents.of(self.model, person.state, self.model.now(gap, hour))
+        hidden = self.model.next.hidden(person.state, self.model.now(gap, hour))
+        return NextEvents(self.model, hidden, person.recent_item, person.recent_category)
 
     def wait(self, person: Person) -> Ints:
         """Return (n,) the times of the next events."""
@@ -162,7 +169,15 @@ class Simulator:
         seconds = torch.from_numpy((event.ts_ms - person.origin_ms) / 1000)[:, None]
         place = torch.full((n, 1), person.place)
         state, cache = self.model.trunk.step(x[:, None], place, seconds, person.cache)
-        return replace(person, state=state[:, 0], cache=cache, place=person.place + 1, last_ms=event.ts_ms)
+        return Person(
+            state=state[:, 0],
+            cache=cache,
+            place=person.place + 1,
+            origin_ms=person.origin_ms,
+            last_ms=event.ts_ms,
+            recent_item=_pushed(person.recent_item, event.item, entities.n_items),
+            recent_category=_pushed(person.recent_category, event.category, entities.n_categories),
+        )
 
     def happens(self, person: Person, outcome: Behavior, until_ms: int, *, most: int = MAX_EVENTS) -> Tensor:
         """Return (n,) whether each future meets ``outcome`` up to a time."""
@@ -212,3 +227,13 @@ class Simulator:
         rows = (fields.rows("gap", gap), fields.rows("hour", hour))
         first, second = (torch.from_numpy(row.astype(np.int64)) for row in rows)
         return first, second
+
+
+def _pushed(recent: Tensor, code: Tensor, none: int) -> Tensor:
+    """Put each row's code in front; it leaves the place where it was, else the oldest goes; "none" changes nothing."""
+    same = recent == code[:, None]
+    # Places after the one that is freed stay; those before it move back by one.
+    freed = torch.where(same.any(1), same.int().argmax(1), recent.shape[1] - 1)
+    moved = torch.cat([code[:, None], recent[:, :-1]], dim=1)
+    stays = torch.arange(recent.shape[1]) > freed[:, None]
+    return torch.where(stays | (code == none)[:, None], recent, moved)

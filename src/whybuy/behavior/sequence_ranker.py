@@ -12,6 +12,7 @@ from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.next_event import NextEvents
 from whybuy.behavior.packing import Windows
 from whybuy.behavior.rates import start_from_rates
+from whybuy.behavior.recent import Recent
 from whybuy.behavior.sizes import TrainingPlan
 from whybuy.behavior.targets import Heads
 from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, Tokens, gap_bins, own_items
@@ -89,12 +90,12 @@ class SequenceRanker:
     def score(self, history: Sequences, ts_ms: Ints) -> npt.NDArray[np.float32]:
         """Return (n_users, n_items) log P(the next item) at ``ts_ms``."""
         with torch.inference_mode():
-            state = self._states(history)
+            state, recent = self._states(history), Recent.at_the_end(history)
             last = np.asarray(history.ts_ms)[np.asarray(history.offsets[1:]) - 1]
             if self.knows_time:
-                p = self._at(state, gap_bins(np.asarray(ts_ms) - last), np.asarray(ts_ms))
+                p = self._at(state, recent, gap_bins(np.asarray(ts_ms) - last), np.asarray(ts_ms))
             else:
-                p = self._over_gaps(state, last)
+                p = self._over_gaps(state, recent, last)
         return torch.log(p[:, :-1]).numpy()
 
     def _states(self, history: Sequences) -> Tensor:
@@ -111,21 +112,23 @@ class SequenceRanker:
             out[torch.from_numpy(windows.user[packed.chosen])] = states[torch.from_numpy(end)]
         return out
 
-    def _at(self, state: Tensor, gap: Ints, ts_ms: Ints) -> Tensor:
+    def _at(self, state: Tensor, recent: Recent, gap: Ints, ts_ms: Ints) -> Tensor:
         """(n_users, n_items + 1) P(next item) at known times."""
         fields = self.codes.fields
         hour = 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
         levels = (("gap", gap), ("hour", hour))
         rows = (torch.from_numpy(fields.rows(name, level).astype(np.int64)) for name, level in levels)
-        return NextEvents.of(self.model, state, self.model.now(*rows)).items(by_category=False)
+        hidden = self.model.next.hidden(state, self.model.now(*rows))
+        codes = (torch.from_numpy(code.astype(np.int64)) for code in (recent.item, recent.category))
+        return NextEvents(self.model, hidden, *codes).items(by_category=False)
 
-    def _over_gaps(self, state: Tensor, last_ms: Ints) -> Tensor:
+    def _over_gaps(self, state: Tensor, recent: Recent, last_ms: Ints) -> Tensor:
         p_gap = torch.softmax(self.model.next.gap(state), dim=-1)
         total = torch.zeros(len(state), self.model.shape.n_items + 1)
         for gap in range(1, GAP_BINS):
             if float(p_gap[:, gap].max()) > _LEAST_GAP:
                 typical_ms = int(1000 * (2 ** ((gap - 0.5) / 1.25) - 1))
-                known = self._at(state, np.full(len(state), gap), last_ms + typical_ms)
+                known = self._at(state, recent, np.full(len(state), gap), last_ms + typical_ms)
                 total += p_gap[:, [gap]] * known
         return total
 

@@ -1,0 +1,234 @@
+"""What is next, and who buys within the horizon: the behavior model against Markov, the perceptron and LightGBM.
+
+    .venv/bin/python benchmarks/forecast.py --logs taobao_userbehavior_100k --json
+
+One model a log, trained on four fifths of the users, judged on the others: log-loss of every next event (action and
+category) against a Markov chain of both; chance of a purchase within the horizon before every decision, against the
+64-32-1 perceptron on ten features and LightGBM on all windowed counts, which see the same past.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy.special import expit
+
+from whybuy.behavior.baselines.counts import MarkovEvents
+from whybuy.behavior.baselines.judged import judge
+from whybuy.behavior.baselines.mlp import MlpPlan, train_mlp
+from whybuy.behavior.examples import Examples
+from whybuy.behavior.family import family_of, feature_spec
+from whybuy.behavior.folds import folds_of_users
+from whybuy.behavior.model import BehaviorModel
+from whybuy.behavior.next_event import event_loss
+from whybuy.behavior.rates import start_from_rates
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights
+from whybuy.behavior.targets import Heads, forecast_horizons
+from whybuy.behavior.tokens import own_items
+from whybuy.behavior.train import fit, judged, split_users
+from whybuy.behavior.twins import codes_of, model_shape
+from whybuy.config import Config, duration_ms, load_config
+from whybuy.errors import QuestionError
+from whybuy.events.behaviors import parse_behavior
+from whybuy.events.log import EventLog
+from whybuy.events.moments import BehaviorIndex
+from whybuy.events.propose import propose, write_config
+from whybuy.events.sequences import Sequences, SequenceStore, concatenate, encode_log
+from whybuy.events.shards import ingest
+from whybuy.worlds import draw_demo, write_demo
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("WHYBUY_DATA", ROOT.parent / "shared" / "data")).resolve()
+LOGS = (
+    "demo", "taobao_userbehavior_100k", "rees46_oct2019_head", "retailrocket_sample", "completejourney",
+    "online_retail_ii",
+)  # fmt: skip
+TEST_SHARE = 0.2  # as the perceptron's
+ANY_PURCHASE = parse_behavior("purchase:*")
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log that was ingested."""
+
+    config: Config
+    log: EventLog
+    store: SequenceStore
+
+
+def opened(name: str, cache: Path) -> Log:
+    """The log by the proposed config, ingested once."""
+    folder = cache / name
+    if name == "demo":
+        path = folder / "shop" / "whybuy.toml"
+        if not path.exists():
+            path = write_demo(draw_demo(0), folder / "shop")
+    else:
+        path = folder / "whybuy.toml"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_config(propose(DATA / name, into=folder), path)
+    config = load_config(path)
+    if not (folder / "done").exists():
+        for part in ("log", "sequences"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        encode_log(ingest(config, folder / "log"), folder / "sequences")
+        (folder / "done").touch()
+    log = EventLog.open(folder / "log")
+    return Log(config, log, SequenceStore.open(folder / "sequences", log))
+
+
+def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size: str) -> tuple[BehaviorModel, Examples]:
+    """One model of the users with ``train`` true, of whom a tenth chooses the pass."""
+    family = family_of(shop.store, shop.config.causal)
+    modeled = tuple(dict.fromkeys([*family.modeled, ANY_PURCHASE]))
+    quality, horizons = shop.log.quality, tuple(duration_ms(h) for h in shop.config.horizons)
+    heads = Heads(
+        spec=feature_spec(shop.store, BehaviorIndex.of(modeled, shop.store.vocabulary)),
+        outcomes=(modeled.index(ANY_PURCHASE),),
+        horizons_ms=horizons,
+        forecasts_ms=forecast_horizons(horizons, quality.end_ms - quality.start_ms),
+        end_ms=quality.end_ms,
+    )
+    codes = codes_of(shop.store, n_own=own_items(shop.log.items()["n_events"].to_numpy(np.int64)))
+    recipe = RECIPES[size]
+    plan = TrainingPlan(
+        trunk=recipe.trunk,
+        context=recipe.context,
+        learning_rate=recipe.learning_rate,
+        epochs=12,
+        patience=2,
+        weights=Weights(action=1.0, category=1.0, item=0.1),
+        judged_by=("outcome_anywhere", "action", "category"),
+        negatives=512 if len(shop.store.vocabulary.items) > 1024 else None,
+    )
+    examples = Examples.of(sequences, heads, codes, context=plan.context)
+    torch.manual_seed(plan.seed)
+    model = BehaviorModel(model_shape(examples, plan, n_text=0), codes.entities)
+    split = split_users(folds_of_users(sequences.user_ids).position, train)
+    start_from_rates(model, examples, split.train)
+    fit(model, examples, plan, split)
+    return model, examples
+
+
+def next_event(model: BehaviorModel, examples: Examples, test: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Nats per event of both, on the test users' decisions."""
+    ours = event_loss(model, examples, test)
+    sequences, n_categories = examples.sequences, examples.codes.entities.n_categories
+    train = sequences.users(~test)
+    position = folds_of_users(train.user_ids).position
+    choose = (position * 97 % 1) < 0.1
+    markov = MarkovEvents.tuned(train.users(~choose), train.users(choose), n_categories=n_categories)
+    asked = np.zeros(sequences.n_events, bool)
+    asked[ours.event] = True
+    theirs = markov.log_loss(sequences, judged=asked)
+    gap = ours.minus(theirs)
+    return {
+        "events": len(ours.event),
+        "nats": ours.mean()[2],
+        "markov nats": theirs.mean()[2],
+        "better by": 1 - ours.mean()[2] / theirs.mean()[2],
+        "difference": [gap.low, gap.high],
+    }
+
+
+def purchase(model: BehaviorModel, examples: Examples, test: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """AUC and log-loss of a purchase within the horizon, before every decision of the test users."""
+    heads, targets = examples.heads, examples.targets
+    usable = targets.decided & targets.followed[:, 0]
+    is_test = test[examples.moments.user]
+    happened = targets.outcome[:, 0] > 0
+    logits = np.full(len(usable), np.nan)
+    for moment, found in judged(model, examples, test):
+        logits[moment] = found[:, heads.n_behaviors + heads.n_outcomes]
+    rows, learn = np.flatnonzero(usable & is_test), np.flatnonzero(usable & ~is_test)
+    base_rate = float(happened[learn].mean())
+    user = examples.moments.user
+    said = {"Transformer": expit(logits[rows]), "LightGBM": _boosted(examples, happened, learn, rows)}
+    plan = MlpPlan(heads.horizons_ms[0], heads.end_ms, through=False)
+    try:
+        mlp, _ = train_mlp([examples.sequences], plan)
+        said["perceptron"] = mlp.probability(examples.sequences)[rows]
+    except QuestionError as error:
+        print(error, file=sys.stderr)
+    found: dict[str, Any] = {"decisions": len(rows), "base rate": base_rate}
+    for name, p in said.items():
+        figures = judge(happened[rows], p, user[rows], base_rate=base_rate)
+        found |= {f"{name} auc": figures.auc.estimate, f"{name} log-loss": figures.log_loss.estimate}
+        found[f"{name} ece"] = figures.calibration_error
+        found["base log-loss"] = figures.base_log_loss
+    return found
+
+
+def _boosted(
+    examples: Examples, happened: npt.NDArray[np.bool_], learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """LightGBM on all windowed counts; rounds chosen on a tenth of the training users."""
+    position = folds_of_users(examples.sequences.user_ids).position[examples.moments.user[learn]]
+    choose = (position * 97 % 1) < 0.1
+    data = [
+        lgb.Dataset(examples.wide[part].astype(np.float32), happened[part]) for part in (learn[~choose], learn[choose])
+    ]
+    options = {
+        "objective": "binary",
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "verbose": -1,
+        "num_threads": 2,
+        "seed": 7,
+    }
+    stop = lgb.early_stopping(30, verbose=False)
+    booster = lgb.train(options, data[0], 600, valid_sets=[data[1]], callbacks=[stop])
+    return np.asarray(booster.predict(examples.wide[rows].astype(np.float32)))
+
+
+def one(name: str, cache: Path, size: str) -> dict[str, Any]:
+    """Both comparisons on one log."""
+    shop = opened(name, cache)
+    sequences = concatenate(list(shop.store))
+    test = folds_of_users(sequences.user_ids).position < TEST_SHARE
+    model, examples = trained(shop, sequences, ~test, size)
+    found = next_event(model, examples, test)
+    usable = examples.targets.decided & examples.targets.followed[:, 0]
+    if examples.targets.outcome[usable].sum() >= 50:
+        found |= purchase(model, examples, test)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--logs", nargs="+", choices=LOGS, default=list(LOGS))
+    parser.add_argument("--size", choices=RECIPES, default="tiny")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "forecast")
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    table = pd.DataFrame({name: one(name, args.cache, args.size) for name in args.logs}).T
+    with pd.option_context("display.width", 220, "display.max_columns", None):
+        print(table.to_string(), file=sys.stderr)
+    line = {
+        "name": "forecast",
+        "ours": float(table["nats"].astype(float).mean()),
+        "peer": float(table["markov nats"].astype(float).mean()),
+        "ratio": float((table["markov nats"].astype(float) / table["nats"].astype(float)).min()),
+        "unit": "nats per next event",
+        "agree": 0.0,
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
