@@ -105,12 +105,15 @@ def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size:
     )
     codes = codes_of(shop.store, n_own=own_items(shop.log.items()["n_events"].to_numpy(np.int64)))
     recipe = RECIPES[size]
+    # A pass of a small log takes small steps, so that it is of some dozens all the same.
+    rows = int(np.clip(sequences.n_events // (60 * recipe.context), 2, 16))
     plan = TrainingPlan(
+        rows=rows,
         trunk=recipe.trunk,
         context=recipe.context,
         learning_rate=recipe.learning_rate,
-        epochs=12,
-        patience=2,
+        epochs=30,
+        patience=3,
         weights=Weights(action=1.0, category=1.0, item=0.1),
         judged_by=("outcome_anywhere", "action", "category"),
         negatives=512 if len(shop.store.vocabulary.items) > 1024 else None,
