@@ -35,7 +35,7 @@ from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import event_loss
 from whybuy.behavior.rates import start_from_rates
-from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
 from whybuy.behavior.train import fit, judged, split_users
@@ -105,10 +105,8 @@ def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size:
     )
     codes = codes_of(shop.store, n_own=own_items(shop.log.items()["n_events"].to_numpy(np.int64)))
     recipe = RECIPES[size]
-    # A pass of a small log takes small steps, so that it is of some dozens all the same.
-    rows = int(np.clip(sequences.n_events // (60 * recipe.context), 2, 16))
     plan = TrainingPlan(
-        rows=rows,
+        rows=rows_of_a_step(sequences.n_events, recipe.context),
         trunk=recipe.trunk,
         context=recipe.context,
         learning_rate=recipe.learning_rate,

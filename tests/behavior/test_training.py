@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests.behavior.small_models import TRUNK, examples, model, outputs
-from tests.events.sequences_by_hand import random_sequences, sequences
+from tests.events.sequences_by_hand import random_sequences, sequences, vocabulary
 from whybuy.behavior.checkpoint import Checkpoint
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.rates import start_from_rates
+from whybuy.behavior.sequence_ranker import SequenceRanker
 from whybuy.behavior.sizes import RECIPES, TrainingPlan
 from whybuy.behavior.train import EpochLoss, Split, Watch, fit
 from whybuy.errors import ModelError
@@ -163,6 +164,29 @@ def test_sampled_softmax_is_the_whole_one_in_expectation():
         drawn = torch.multinomial(net.next.item_rate, 4096, replacement=True, generator=generator)
         sampled = float(net(batch, drawn).item)
     assert sampled == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.whole
+def test_a_catalog_of_a_million_items_is_trained_on_samples():
+    n = 1_000_000
+    words = replace(
+        vocabulary(),
+        items=np.arange(n).astype(object),
+        item_category=np.arange(n, dtype=np.int32) % 3,
+        item_brand=np.full(n, "acme", object),
+        item_brand_code=np.zeros(n, np.int32),
+        item_text=np.full(n, -1, np.int32),
+    )
+    rng = np.random.default_rng(0)
+    story = {f"u{u}": [(k * HOUR, "view", int(rng.integers(n))) for k in range(12)] for u in range(40)}
+    s = sequences(story, words)
+    plan = replace(PLAN, negatives=256, epochs=2)
+    ranker, losses = SequenceRanker.trained(s, words, plan)
+    assert losses[-1].train < losses[0].train
+    score = ranker.score(s.users(np.arange(40) < 2), np.full(2, 20 * HOUR))
+    assert score.shape == (2, n)
+    # Nobody knows the future, and none of them was seen often: the scores are near to those of chance.
+    assert np.logaddexp.reduce(score.astype(float), axis=1) == pytest.approx([0, 0], abs=0.05)
 
 
 def test_recipes_are_of_the_sizes_they_promise():

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from whybuy.behavior.transformer import TrunkShape
 
+_STEPS_OF_A_PASS = 40
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -50,6 +52,11 @@ class TrainingPlan:
     weights: Weights = field(default_factory=Weights)
     judged_by: tuple[str, ...] = ("propensity", "outcome")
     negatives: int | None = None
+
+
+def rows_of_a_step(n_events: int, context: int) -> int:
+    """Return how many packed rows a step should read: a pass of a small log takes small steps, dozens all the same."""
+    return max(2, min(16, n_events // (_STEPS_OF_A_PASS * context)))
 
 
 @dataclass(frozen=True)

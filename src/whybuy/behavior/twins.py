@@ -23,7 +23,7 @@ from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.rates import start_from_rates
-from whybuy.behavior.sizes import RECIPES, TrainingPlan
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import Entities, SmallFields, own_items, usual_prices
 from whybuy.behavior.tracking import tracker
@@ -213,6 +213,7 @@ def _plan(n_events: int, n_items: int, config: Config) -> TrainingPlan:
     return TrainingPlan(
         trunk=recipe.trunk,
         context=recipe.context,
+        rows=rows_of_a_step(n_events // N_TWINS, recipe.context),
         epochs=epochs,
         learning_rate=recipe.learning_rate,
         accumulate=config.behavior.accumulate,
