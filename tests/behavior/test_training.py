@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from tests.behavior.small_models import TRUNK, examples, model, outputs
 from tests.events.sequences_by_hand import random_sequences, sequences, vocabulary
@@ -93,6 +94,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, killed_at: int):
     resumed, again = trained(data, PLAN, watch=Watch(checkpoint=place))
     assert same(whole, resumed)
     assert losses == again
+
+
+def test_bfloat16_trains_nearly_the_same():
+    data = shop()
+    half = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    whole, rounded = trained(data, PLAN)[1], trained(data, PLAN, fabric=half)[1]
+    np.testing.assert_allclose([e.train for e in rounded], [e.train for e in whole], rtol=0.02)
 
 
 def test_parts_of_a_step_add_up_to_the_step():

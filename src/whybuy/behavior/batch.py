@@ -1,4 +1,4 @@
-"""What one step of training or reading needs, as tensors."""
+"""What one step of training or reading needs, as tensors; not frozen, because Fabric rebuilds them in its precision."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stream:
     """Packed tokens, (rows, columns) each; ``small`` is (rows, columns, f).
 
@@ -21,7 +21,7 @@ class Stream:
     segment: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Moment:
     """(n,) moments to be read: flat positions of the states before and after, and what is known at their times.
 
@@ -38,7 +38,7 @@ class Moment:
     recent_category: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Labels:
     """What the moments turned out to be; masks are floats of 0 and 1.
 
@@ -70,7 +70,7 @@ class Labels:
     item: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """One packed batch."""
 

@@ -145,7 +145,7 @@ def fit(
     Parameters
     ----------
     split : who teaches and who judges the passes
-    fabric : devices and processes; one process on the CPU where None
+    fabric : devices and processes; one process on this machine's best device where None
     watch : who looks on; with a checkpoint of the same run, training goes on from there
 
     Raises
@@ -153,7 +153,7 @@ def fit(
     ModelError
         The loss is not a number, or memory does not suffice.
     """
-    fabric, watch = fabric or Fabric(accelerator="cpu", devices=1), watch or Watch()
+    fabric, watch = fabric or this_machine(), watch or Watch()
     torch.manual_seed(plan.seed)
     wrapped, optimizer = fabric.setup(model, _optimizer(model, plan))
     run = _Run(model, wrapped, optimizer, examples, plan, fabric)
@@ -184,8 +184,14 @@ def fit(
     if watch.checkpoint is not None:
         _save(run, watch.checkpoint, at, losses, best)
     model.load_state_dict(best)
-    model.eval()
+    model.cpu().eval()
     return losses
+
+
+def this_machine() -> Fabric:
+    """Return one process on the GPU, in bfloat16 where it has that, or on the CPU, in single precision."""
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if has_bf16 else "32-true")
 
 
 def _step(run: _Run, packed: Packed, at: Progress) -> tuple[float, float, int]:
