@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,6 @@ def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size:
     codes = codes_of(shop.store, n_own=own_items(shop.log.items()["n_events"].to_numpy(np.int64)))
     recipe = RECIPES[size]
     plan = TrainingPlan(
-        rows=rows_of_a_step(sequences.n_events, recipe.context),
         trunk=recipe.trunk,
         context=recipe.context,
         learning_rate=recipe.learning_rate,
@@ -117,6 +116,7 @@ def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size:
         negatives=512 if len(shop.store.vocabulary.items) > 1024 else None,
     )
     examples = Examples.of(sequences, heads, codes, context=plan.context)
+    plan = replace(plan, rows=rows_of_a_step(sequences.n_events, examples.windows.length))
     torch.manual_seed(plan.seed)
     model = BehaviorModel(model_shape(examples, plan, n_text=0), codes.entities)
     split = split_users(folds_of_users(sequences.user_ids).position, train)

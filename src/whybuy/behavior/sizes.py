@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from whybuy.behavior.transformer import TrunkShape
 
-_STEPS_OF_A_PASS = 40
+_STEPS_OF_A_PASS, _TOKENS_OF_A_STEP = 40, 4_096
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,13 @@ class TrainingPlan:
     negatives: int | None = None
 
 
-def rows_of_a_step(n_events: int, context: int) -> int:
-    """Return how many packed rows a step should read: a pass of a small log takes small steps, dozens all the same."""
-    return max(2, min(16, n_events // (_STEPS_OF_A_PASS * context)))
+def rows_of_a_step(n_events: int, length: int) -> int:
+    """Return how many packed rows of ``length`` a step should read.
+
+    A pass of a small log takes small steps, so that it is of dozens all the same; no step is larger than 4,096 tokens.
+    """
+    most = max(2, _TOKENS_OF_A_STEP // length)
+    return max(2, min(most, n_events // (_STEPS_OF_A_PASS * length)))
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ def train_twins(
     n_own = own_items(log.items()["n_events"].to_numpy(np.int64))
     codes = codes_of(store, n_own=n_own)
     examples = Examples.of(sample, heads, codes, context=plan.context)
+    plan = replace(plan, rows=rows_of_a_step(sample.n_events // N_TWINS, examples.windows.length))
     texts = text_tensor(store)
     shape = model_shape(examples, plan, n_text=0 if texts is None else texts.shape[1])
     folds = folds_of_users(sample.user_ids)
@@ -213,7 +214,6 @@ def _plan(n_events: int, n_items: int, config: Config) -> TrainingPlan:
     return TrainingPlan(
         trunk=recipe.trunk,
         context=recipe.context,
-        rows=rows_of_a_step(n_events // N_TWINS, recipe.context),
         epochs=epochs,
         learning_rate=recipe.learning_rate,
         accumulate=config.behavior.accumulate,
