@@ -120,10 +120,20 @@ def steady_duckdb() -> "duckdb.DuckDBPyConnection":
     """Return a DuckDB in memory whose sums of fractions have the same bits on every run.
 
     One thread: several add up in the order in which they happen to finish. Speed comes from shards side by side.
-    No bar: where there is no main file (``python -c``, a notebook) DuckDB would draw it among the answers on stdout.
     """
     import duckdb
 
     con = duckdb.connect(config={"threads": 1})
-    con.execute("SET enable_progress_bar = false")
+    without_bar(con)
     return con
+
+
+def without_bar(con: "duckdb.DuckDBPyConnection") -> None:
+    """Draw no progress bar.
+
+    Where there is no main file (``python -c``, a notebook) DuckDB would draw it among the answers on stdout. In a
+    notebook without widgets it is off already, and DuckDB refuses to be told so.
+    """
+    is_on = con.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    if is_on is not None and is_on[0]:
+        con.execute("SET enable_progress_bar = false")

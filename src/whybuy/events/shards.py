@@ -20,6 +20,7 @@ import duckdb
 
 from whybuy import columns as c
 from whybuy.config import Config
+from whybuy.engine import without_bar
 from whybuy.errors import SourceError
 from whybuy.events import log as names
 from whybuy.events.catalog import make_tallies, write_items, write_users
@@ -85,7 +86,7 @@ def _connection(stage: Path, timezone: str) -> Iterator[duckdb.DuckDBPyConnectio
         "temp_directory": str(stage / "spilled"),
     }
     with duckdb.connect(config=settings) as con:
-        con.execute("SET enable_progress_bar = false")  # it would be drawn on stdout, among the answers
+        without_bar(con)
         con.execute(f"SET TimeZone = {sql_text(timezone)}")
         register_functions(con)
         yield con
