@@ -134,6 +134,6 @@ def without_bar(con: "duckdb.DuckDBPyConnection") -> None:
     Where there is no main file (``python -c``, a notebook) DuckDB would draw it among the answers on stdout. In a
     notebook without widgets it is off already, and DuckDB refuses to be told so.
     """
-    is_on = con.execute("SELECT current_setting('enable_progress_bar')").fetchone()
-    if is_on is not None and is_on[0]:
+    ((is_on,),) = con.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    if is_on:
         con.execute("SET enable_progress_bar = false")
