@@ -25,8 +25,8 @@ def main(out: Path, strategy: str) -> None:
     half = np.arange(data.sequences.n_users) % 3 > 0
     plan = TrainingPlan(trunk=replace(TRUNK), epochs=3, rows=3, learning_rate=1e-2, context=64, negatives=2)
     net = model(data, plan)
-    start_from_rates(net, data, half)
-    losses = fit(net, data, plan, Split(half, ~half), fabric=fabric)
+    start_from_rates(net, [data], [half])
+    losses = fit(net, [data], plan, Split([half], [~half]), fabric=fabric)
     if fabric.global_rank == 0:
         out.write_text(json.dumps([[e.train, e.validation, *e.parts.values()] for e in losses]), encoding="utf-8")
 
