@@ -60,10 +60,6 @@ class Checkpoint:
             ) from error
         return state if state.get("fingerprint") == self.fingerprint else None
 
-    def remove(self) -> None:
-        """Remove the checkpoint: the run has ended."""
-        self.path.unlink(missing_ok=True)
-
 
 def run_card(**parts: Any) -> dict[str, Any]:
     """Return dataclasses and plain values as one JSON document."""
