@@ -6,7 +6,7 @@ from tests.events.sequences_by_hand import DAY, HOUR, random_sequences, sequence
 from whybuy.columns import ACTIONS
 from whybuy.events.behaviors import parse_behavior
 from whybuy.events.features import FeatureSpec, decayed_counts, history_features, windowed_counts
-from whybuy.events.moments import BehaviorIndex, Moments, decisions, in_moment, prefix_counts, within
+from whybuy.events.moments import BehaviorIndex, Moments, decisions, in_moment, prefix_counts, ranges, within
 
 BEHAVIORS = tuple(parse_behavior(b) for b in ("view:*", "purchase:*", "view:shoes", "purchase:item=i2"))
 
@@ -62,6 +62,14 @@ def test_equals_a_plain_loop():
         before = windowed_counts(prefix, moments, window)
         assert before.tolist() == [np.broadcast_to(e, 4).tolist() for e in expected_before]
         assert within(prefix, moments, window).tolist() == expected_after
+
+
+def test_ranges_are_written_out_one_after_another():
+    owner, index = ranges(np.array([2, 0, 3]), np.array([10, 99, 4]))
+    assert owner.tolist() == [0, 0, 2, 2, 2]
+    assert index.tolist() == [10, 11, 4, 5, 6]
+    assert ranges(np.array([1, 2]))[1].tolist() == [0, 0, 1]
+    assert [part.tolist() for part in ranges(np.array([], np.int64))] == [[], []]
 
 
 def test_impressions_and_campaigns_are_no_decisions():

@@ -14,7 +14,7 @@ from whybuy.behavior.recent import Recent
 from whybuy.behavior.targets import Heads, Targets, targets_of
 from whybuy.behavior.tokens import Entities, SmallFields, Tokens
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features
-from whybuy.events.moments import Moments
+from whybuy.events.moments import Moments, ranges
 from whybuy.events.sequences import Ints, Sequences
 
 _BLOCK_EVENTS = 65_536
@@ -144,8 +144,7 @@ class Examples(PackedUsers):
         behavior = targets.behavior[moment].astype(np.float32)
         own = np.tile(behavior[:, list(heads.outcomes)], (1, len(heads.horizons_ms)))
         first, n = self.moments.first[moment], (self.moments.end - self.moments.first)[moment]
-        event_moment = np.repeat(np.arange(len(moment)), n)
-        event = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+        event_moment, event = ranges(n, first)
         gap = self.tokens.moment_gap[moment]
         entities = self.codes.entities
         item, category = np.asarray(sequences.item)[event], np.asarray(sequences.category)[event]

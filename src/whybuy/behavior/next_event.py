@@ -16,7 +16,7 @@ from whybuy.behavior.batch import Moment
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
 from whybuy.columns import ACTIONS
-from whybuy.events.moments import BehaviorIndex
+from whybuy.events.moments import BehaviorIndex, ranges
 from whybuy.events.sequences import Bools
 
 _LEAST_ACTION = 1e-5
@@ -130,7 +130,7 @@ def event_loss(model: BehaviorModel, examples: Examples, users: Bools, *, name: 
             logits = model.category_logits(hidden, labels.action, recent)
             category_nats.append(F.cross_entropy(logits, labels.category, reduction="none"))
             first, n = examples.moments.first[moment], (examples.moments.end - examples.moments.first)[moment]
-            event.append(np.repeat(first, n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n))
+            event.append(ranges(n, first)[1])
     found = np.concatenate(event)
     order = np.argsort(found)
     nats = (torch.cat(part).double().numpy()[order] for part in (action_nats, category_nats))

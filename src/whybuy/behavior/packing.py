@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.events.moments import Moments
+from whybuy.events.moments import Moments, ranges
 from whybuy.events.sequences import Ints
 
 _LENGTHS = (64, 128, 256, 512, 1024)
@@ -55,8 +55,7 @@ class Windows:
         room, half = length - 1, (length - 1) // 2
         events = np.diff(offsets)
         n_windows = 1 + np.maximum(0, -(-(events - room) // half))
-        user = np.repeat(np.arange(len(events)), n_windows)
-        place = np.arange(len(user)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+        user, place = ranges(n_windows)
         start = offsets[user] + place * half
         stop = np.minimum(start + room, offsets[user + 1])
         # The second half of a full window is where the next one begins to read.
@@ -140,8 +139,7 @@ class Packed:
         """Return the padded index arrays; ``n_tokens`` is the stream's padding token."""
         tokens = self.windows.tokens[self.chosen]
         rows, columns = self.shape
-        window = np.repeat(np.arange(len(tokens)), tokens)
-        order = np.arange(len(window)) - np.repeat(np.cumsum(tokens) - tokens, tokens)
+        window, order = ranges(tokens)
         flat = (self.row * columns + self.column)[window] + order
         user, start = self.windows.user[self.chosen], self.windows.start[self.chosen]
         # Token of event i of user u stands at i + u + 1, the start token right before the user's first.
@@ -160,9 +158,7 @@ class Packed:
         """Return where the moments owned by the windows are read."""
         low = np.searchsorted(moments.first, self.windows.read_from[self.chosen])
         high = np.searchsorted(moments.first, self.windows.stop[self.chosen])
-        n = high - low
-        window = np.repeat(np.arange(len(self.chosen)), n)
-        moment = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(low, n)
+        window, moment = ranges(high - low, low)
         base = (self.row * self.shape[1] + self.column)[window] - self.windows.start[self.chosen][window]
         # A moment cut off by the window's end is read after the last of its events that the window holds.
         last = np.minimum(moments.end[moment], self.windows.stop[self.chosen][window])

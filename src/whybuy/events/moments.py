@@ -113,6 +113,25 @@ class BehaviorIndex:
         return found
 
 
+def ranges(n: Ints, first: Ints | int = 0) -> tuple[Ints, Ints]:
+    """Return ranges of indices, written out one after another.
+
+    Parameters
+    ----------
+    n : (r,) length of every range; an empty one leaves nothing
+    first : (r,) where every range starts, or where all of them do
+
+    Returns
+    -------
+    owner : (n.sum(),) the range that an index is of
+    index : (n.sum(),) ``first``, ``first + 1``, ... of every range
+    """
+    owner = np.repeat(np.arange(len(n)), n)
+    # Within a range, an index and its place in what is returned differ by one and the same number.
+    differ = first - (np.cumsum(n) - n)
+    return owner, np.arange(len(owner)) + differ[owner]
+
+
 def prefix_counts(hits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """Return (n_events + 1, n_behaviors): how many hits lie before each event; ranges are differences of two rows."""
     counts = np.zeros((len(hits) + 1, hits.shape[1]), np.int32)
