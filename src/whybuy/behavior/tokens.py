@@ -141,10 +141,13 @@ def own_items(item_events: npt.NDArray[np.int64]) -> int:
 def _bucketed(code: npt.NDArray[np.integer], n_own: int, n: int) -> tuple[npt.NDArray[np.int64], int]:
     """Return rows from 1 on: codes below ``n_own`` their own, others by hash, negative ones 0; and how many rows."""
     code = np.asarray(code, np.int64)
-    # Knuth's multiplicative hash: spreads consecutive codes over the buckets.
-    bucket = (code * 2_654_435_761 % 2**32) * HASH_BUCKETS // 2**32
-    rows = np.where(code < n_own, 1 + code, 1 + n_own + bucket)
+    rows = np.where(code < n_own, 1 + code, 1 + n_own + _hashed(code, HASH_BUCKETS))
     return np.where(code < 0, 0, rows), n_own + (HASH_BUCKETS if n > n_own else 0)
+
+
+def _hashed(code: npt.NDArray[np.integer], n_buckets: int) -> npt.NDArray[np.int64]:
+    """Return the bucket of every code by Knuth's multiplicative hash, which spreads consecutive codes."""
+    return (np.asarray(code, np.int64) * 2_654_435_761 % 2**32) * n_buckets // 2**32
 
 
 @dataclass(frozen=True)
@@ -250,8 +253,7 @@ def _text_level(text: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     """The commonest texts have a level of their own, the rest share the later half by hash."""
     half = TEXT_BUCKETS // 2
     code = np.asarray(text, np.int64)
-    bucket = half + (code * 2_654_435_761 % 2**32) * half // 2**32
-    return np.where(code < 0, 0, 1 + np.where(code < half, code, bucket))
+    return np.where(code < 0, 0, 1 + np.where(code < half, code, half + _hashed(code, half)))
 
 
 def _spread(values: npt.NDArray[np.integer], place: Ints, n: int, *, fill: int) -> Int32s:
