@@ -8,14 +8,14 @@ import torch
 
 from tests.behavior.small_models import TRUNK, examples, heads, model
 from tests.events.sequences_by_hand import sequences, vocabulary
-from whybuy.behavior.examples import Examples
+from whybuy.behavior.examples import Examples, PackedUsers
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.rollout import Simulator
 from whybuy.behavior.sizes import TrainingPlan, Weights
 from whybuy.behavior.tokens import gap_bins, gap_ms, usual_prices
 from whybuy.behavior.train import Split, fit
 from whybuy.behavior.twins import TwinModels
-from whybuy.behavior.what_if import Intervention, _tokens, what_if
+from whybuy.behavior.what_if import Intervention, what_if
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
 
@@ -84,7 +84,7 @@ def test_futures_are_drawn_from_the_next_events_distribution(shop):
     )
     n = 4_000
     with torch.inference_mode():
-        person = simulator.read(_tokens(twins, history), n)
+        person = simulator.read(PackedUsers.latest(history, twins.codes, context=twins.context), n)
         ts = np.full(n, int(history.ts_ms[-1]) + 6 * HOUR)
         following = simulator.now(person, ts)
         drawn = simulator.event(following, ts)

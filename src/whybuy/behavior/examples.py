@@ -41,6 +41,19 @@ class PackedUsers:
     windows: Windows
     codes: Codes
 
+    @staticmethod
+    def latest(sequences: Sequences, codes: Codes, *, context: int) -> "PackedUsers":
+        """Return everyone's latest window: the last ``context`` tokens, or the longest history where that is less."""
+        moments = Moments.of(sequences, reach_ms=1)
+        longest = int(np.diff(sequences.offsets).max(initial=0))
+        return PackedUsers(
+            sequences=sequences,
+            moments=moments,
+            tokens=Tokens.of(sequences, moments, codes.fields, codes.entities),
+            windows=Windows.latest(sequences.offsets, min(context, longest + 1)),
+            codes=codes,
+        )
+
     def stream(self, packed: Packed) -> Stream:
         """Return the packed tokens."""
         layout = packed.layout(len(self.tokens.entity) - 1)

@@ -10,15 +10,14 @@ from torch import Tensor
 from whybuy.behavior.examples import Codes, Examples, PackedUsers
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.next_event import NextEvents
-from whybuy.behavior.packing import Windows
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.sizes import TrainingPlan
 from whybuy.behavior.targets import Heads
-from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, Tokens, gap_bins, own_items
+from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, gap_bins, own_items
 from whybuy.behavior.train import EpochLoss, Split, Watch, fit
 from whybuy.events.features import FeatureSpec
-from whybuy.events.moments import BehaviorIndex, Moments
+from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Bools, Ints, Sequences, Vocabulary
 from whybuy.progress import Report, quiet
 
@@ -100,11 +99,8 @@ class SequenceRanker:
 
     def _states(self, history: Sequences) -> Tensor:
         """(n_users, width): the state after every user's last event."""
-        moments = Moments.of(history, reach_ms=1)
-        tokens = Tokens.of(history, moments, self.codes.fields, self.codes.entities)
-        lengths = np.diff(history.offsets)
-        windows = Windows.latest(history.offsets, min(self.context, int(lengths.max()) + 1))
-        users = PackedUsers(history, moments, tokens, windows, self.codes)
+        users = PackedUsers.latest(history, self.codes, context=self.context)
+        windows = users.windows
         out = torch.zeros(history.n_users, self.model.shape.trunk.width)
         for packed in windows.batches(np.argsort(windows.tokens, kind="stable"), rows=32):
             states = self.model.states(users.stream(packed))

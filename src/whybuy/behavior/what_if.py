@@ -17,14 +17,11 @@ from torch import Tensor
 
 from whybuy.behavior.examples import PackedUsers
 from whybuy.behavior.folds import folds_of_users
-from whybuy.behavior.packing import Windows
 from whybuy.behavior.rollout import Person, Simulator
-from whybuy.behavior.tokens import Tokens
 from whybuy.behavior.twins import TwinModels
 from whybuy.config import duration_text
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior, category_within
-from whybuy.events.moments import Moments
 from whybuy.events.sequences import Sequences
 
 N_FUTURES = 400
@@ -122,7 +119,7 @@ def what_if(twins: TwinModels, history: Sequences, asked: Intervention, *, seed:
     model = twins.models[int(folds_of_users(history.user_ids).twin[0])]
     random = torch.Generator().manual_seed(seed)
     simulator = Simulator(model, twins.codes, twins.heads.index.vocabulary, twins.item_price, random)
-    user = _tokens(twins, history)
+    user = PackedUsers.latest(history, twins.codes, context=twins.context)
     ts = np.full(N_FUTURES, asked.now_ms)
     arms: list[tuple[Arm, Tensor]] = []
     with torch.inference_mode():
@@ -198,13 +195,6 @@ def _forecast_column(twins: TwinModels, outcome: Behavior, horizon_ms: int) -> i
             do="Name one of these, or add it to `horizons` in whybuy.toml and train again",
         )
     return heads.forecasts_ms.index(horizon_ms) * len(outcomes) + outcomes.index(outcome)
-
-
-def _tokens(twins: TwinModels, history: Sequences) -> PackedUsers:
-    moments = Moments.of(history, reach_ms=1)
-    tokens = Tokens.of(history, moments, twins.codes.fields, twins.codes.entities)
-    windows = Windows.latest(history.offsets, twins.context)
-    return PackedUsers(history, moments, tokens, windows, twins.codes)
 
 
 def _wilson(p: float, n: int) -> tuple[float, float]:
