@@ -35,11 +35,11 @@ from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import event_loss
 from whybuy.behavior.rates import start_from_rates
-from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, rows_of_a_step
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
 from whybuy.behavior.train import fit, judged, split_users
-from whybuy.behavior.twins import codes_of, model_shape
+from whybuy.behavior.twins import codes_of
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior

@@ -6,11 +6,10 @@ import torch
 from tests.events.sequences_by_hand import DAY, vocabulary
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.model import BehaviorModel
-from whybuy.behavior.sizes import TrainingPlan
+from whybuy.behavior.sizes import TrainingPlan, model_shape
 from whybuy.behavior.targets import Heads
 from whybuy.behavior.tokens import Entities, SmallFields
 from whybuy.behavior.transformer import TrunkShape
-from whybuy.behavior.twins import model_shape
 from whybuy.events.behaviors import parse_behavior
 from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex

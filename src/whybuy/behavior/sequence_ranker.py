@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from whybuy.behavior.examples import Codes, Examples, PackedUsers
-from whybuy.behavior.model import BehaviorModel, ModelShape
+from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import NextEvents
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.recent import Recent
-from whybuy.behavior.sizes import TrainingPlan
+from whybuy.behavior.sizes import TrainingPlan, model_shape
 from whybuy.behavior.targets import Heads
 from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, gap_bins, own_items
 from whybuy.behavior.train import EpochLoss, Split, Watch, fit
@@ -64,22 +64,9 @@ class SequenceRanker:
         # Items are coded commonest first over the whole log; the rows of their own go by what may be learned from.
         codes = Codes(SmallFields.of(vocabulary), Entities.of(vocabulary, n_own=own_items(np.sort(events)[::-1])))
         examples = Examples.of(train, next_event_heads(vocabulary), codes, context=plan.context)
-        entities = codes.entities
-        shape = ModelShape(
-            n_small=codes.fields.n_rows,
-            n_entity_rows=entities.n_rows,
-            n_items=entities.n_items,
-            n_categories=entities.n_categories,
-            n_behaviors=0,
-            n_outcomes=0,
-            n_wide=examples.wide.shape[1],
-            n_forecasts=0,
-            n_horizons=0,
-            n_text=0 if text is None else text.shape[1],
-            trunk=plan.trunk,
-        )
+        shape = model_shape(examples, plan, n_text=0 if text is None else text.shape[1])
         torch.manual_seed(plan.seed)
-        model = BehaviorModel(shape, entities, text)
+        model = BehaviorModel(shape, codes.entities, text)
         kept_back = held_out if held_out is not None else np.zeros(train.n_users, bool)
         start_from_rates(model, [examples], [~kept_back])
         plan = replace(plan, judged_by=("action", "category", "item"))

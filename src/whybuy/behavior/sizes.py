@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from whybuy.behavior.examples import Examples
+from whybuy.behavior.model import ModelShape
 from whybuy.behavior.transformer import TrunkShape
 
 _STEPS_OF_A_PASS, _TOKENS_OF_A_STEP = 40, 4_096
@@ -61,6 +63,24 @@ def rows_of_a_step(n_events: int, length: int) -> int:
     """
     most = max(2, _TOKENS_OF_A_STEP // length)
     return max(2, min(most, n_events // (_STEPS_OF_A_PASS * length)))
+
+
+def model_shape(examples: Examples, plan: TrainingPlan, *, n_text: int) -> ModelShape:
+    """Return the shape of a model of these examples."""
+    heads, entities = examples.heads, examples.codes.entities
+    return ModelShape(
+        n_small=examples.codes.fields.n_rows,
+        n_entity_rows=entities.n_rows,
+        n_items=entities.n_items,
+        n_categories=entities.n_categories,
+        n_behaviors=heads.n_behaviors,
+        n_outcomes=heads.n_outcomes,
+        n_wide=examples.wide.shape[1],
+        n_forecasts=heads.n_forecasts,
+        n_horizons=len(heads.forecasts_ms),
+        n_text=n_text,
+        trunk=plan.trunk,
+    )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.rates import start_from_rates
-from whybuy.behavior.sizes import RECIPES, TrainingPlan, rows_of_a_step
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import Entities, SmallFields, own_items, usual_prices
 from whybuy.behavior.tracking import tracker
@@ -221,24 +221,6 @@ def _plan(n_events: int, n_items: int, config: Config) -> TrainingPlan:
         accumulate=config.behavior.accumulate,
         seed=config.seed,
         negatives=_NEGATIVES if n_items > 2 * _NEGATIVES else None,
-    )
-
-
-def model_shape(examples: Examples, plan: TrainingPlan, *, n_text: int) -> ModelShape:
-    """Return the shape of a model of these examples."""
-    heads, entities = examples.heads, examples.codes.entities
-    return ModelShape(
-        n_small=examples.codes.fields.n_rows,
-        n_entity_rows=entities.n_rows,
-        n_items=entities.n_items,
-        n_categories=entities.n_categories,
-        n_behaviors=heads.n_behaviors,
-        n_outcomes=heads.n_outcomes,
-        n_wide=examples.wide.shape[1],
-        n_forecasts=heads.n_forecasts,
-        n_horizons=len(heads.forecasts_ms),
-        n_text=n_text,
-        trunk=plan.trunk,
     )
 
 
