@@ -12,7 +12,7 @@ from whybuy.behavior.batch import Batch, Labels, Moment, Stream
 from whybuy.behavior.packing import Packed, Windows, row_length
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.targets import Heads, Targets, targets_of
-from whybuy.behavior.tokens import Entities, SmallFields, Tokens
+from whybuy.behavior.tokens import Entities, SmallFields, Tokens, hours_of_week
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features
 from whybuy.events.moments import Moments, ranges
 from whybuy.events.sequences import Ints, Sequences
@@ -29,6 +29,14 @@ class Codes:
 
     fields: SmallFields
     entities: Entities
+
+    def rows(self, field: str, level: npt.NDArray[np.integer]) -> torch.Tensor:
+        """Return the rows of levels (0 for none) of one small field."""
+        return torch.from_numpy(self.fields.rows(field, level).astype(np.int64))
+
+    def time_rows(self, gap: Ints, ts_ms: Ints) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the rows of gap bins and of the hours of week: what :meth:`BehaviorModel.now` embeds."""
+        return self.rows("gap", gap), self.rows("hour", hours_of_week(ts_ms))
 
 
 @dataclass(frozen=True)
@@ -140,16 +148,13 @@ class Examples(PackedUsers):
         at = Moment(
             before=torch.from_numpy(where.before[keep]),
             after=torch.from_numpy(where.after[keep]),
-            gap=self._rows("gap", self.tokens.moment_gap[moment]),
-            hour=self._rows("hour", self.tokens.moment_hour[moment]),
+            gap=self.codes.rows("gap", self.tokens.moment_gap[moment]),
+            hour=self.codes.rows("hour", self.tokens.moment_hour[moment]),
             wide=torch.from_numpy(self.wide[moment].astype(np.float32)),
             recent_item=torch.from_numpy(self.recent.item[moment].astype(np.int64)),
             recent_category=torch.from_numpy(self.recent.category[moment].astype(np.int64)),
         )
         return Batch(self.stream(packed), at, self._labels(moment)), moment
-
-    def _rows(self, field: str, level: Ints) -> torch.Tensor:
-        return torch.from_numpy(self.codes.fields.rows(field, level).astype(np.int64))
 
     def _labels(self, moment: Ints) -> Labels:
         targets, heads, sequences = self.targets, self.heads, self.sequences

@@ -15,7 +15,7 @@ from whybuy.behavior.examples import Codes, PackedUsers
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import NextEvents
 from whybuy.behavior.recent import Recent
-from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, gap_bins, gap_ms
+from whybuy.behavior.tokens import gap_bins, gap_ms
 from whybuy.behavior.transformer import Cache
 from whybuy.columns import ACTIONS
 from whybuy.events.behaviors import Behavior
@@ -26,7 +26,6 @@ MAX_EVENTS = 400
 _TRIES = 50
 _LEAST_LEFT = 1e-4
 _SESSION_GAP_MS = 30 * 60_000
-_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ class Simulator:
 
     def now(self, person: Person, ts_ms: Ints) -> NextEvents:
         """Return the distribution of each future's next event at a known time."""
-        gap, hour = self._time_rows(person, ts_ms)
-        hidden = self.model.next.hidden(person.state, self.model.now(gap, hour))
+        hidden = self.model.next.hidden(person.state, self.model.now(*self._time_rows(person, ts_ms)))
         return NextEvents(self.model, hidden, person.recent_item, person.recent_category)
 
     def wait(self, person: Person) -> Ints:
@@ -149,8 +147,6 @@ class Simulator:
 
     def append(self, person: Person, event: Simulated) -> Person:
         """Return the futures after one more event each."""
-        gap, hour = self._time_rows(person, event.ts_ms)
-        fields = self.codes.fields
         price = self.item_price[event.item.numpy()]
         new_session = (event.ts_ms - person.last_ms) > _SESSION_GAP_MS
         levels = {
@@ -159,8 +155,8 @@ class Simulator:
             "price_relative": price[:, 1],
             "session_start": new_session.astype(np.int64),
         }
-        rows = [torch.from_numpy(fields.rows(name, level).astype(np.int64)) for name, level in levels.items()]
-        small = self.model.small(torch.stack([*rows, gap, hour], dim=1))
+        rows = [self.codes.rows(name, level) for name, level in levels.items()]
+        small = self.model.small(torch.stack([*rows, *self._time_rows(person, event.ts_ms)], dim=1))
         entities = self.codes.entities
         has_item = event.item < entities.n_items
         entity = torch.where(has_item, event.item, entities.n_items + event.category)
@@ -221,12 +217,7 @@ class Simulator:
         return torch.multinomial(p, 1, generator=self.random)[:, 0]
 
     def _time_rows(self, person: Person, ts_ms: Ints) -> tuple[Tensor, Tensor]:
-        fields = self.codes.fields
-        gap = np.minimum(gap_bins(ts_ms - person.last_ms), GAP_BINS - 1)
-        hour = 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
-        rows = (fields.rows("gap", gap), fields.rows("hour", hour))
-        first, second = (torch.from_numpy(row.astype(np.int64)) for row in rows)
-        return first, second
+        return self.codes.time_rows(gap_bins(ts_ms - person.last_ms), ts_ms)
 
 
 def _pushed(recent: Tensor, code: Tensor, none: int) -> Tensor:

@@ -14,14 +14,13 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.sizes import TrainingPlan, model_shape
 from whybuy.behavior.targets import Heads
-from whybuy.behavior.tokens import GAP_BINS, HOURS_OF_WEEK, Entities, SmallFields, gap_bins, own_items
+from whybuy.behavior.tokens import GAP_BINS, Entities, SmallFields, gap_bins, own_items
 from whybuy.behavior.train import EpochLoss, Split, Watch, fit
 from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Bools, Ints, Sequences, Vocabulary
 from whybuy.progress import Report, quiet
 
-_HOUR_MS = 3_600_000
 _LEAST_GAP = 1e-3
 
 
@@ -97,11 +96,7 @@ class SequenceRanker:
 
     def _at(self, state: Tensor, recent: Recent, gap: Ints, ts_ms: Ints) -> Tensor:
         """(n_users, n_items + 1) P(next item) at known times."""
-        fields = self.codes.fields
-        hour = 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
-        levels = (("gap", gap), ("hour", hour))
-        rows = (torch.from_numpy(fields.rows(name, level).astype(np.int64)) for name, level in levels)
-        hidden = self.model.next.hidden(state, self.model.now(*rows))
+        hidden = self.model.next.hidden(state, self.model.now(*self.codes.time_rows(gap, ts_ms)))
         codes = (torch.from_numpy(code.astype(np.int64)) for code in (recent.item, recent.category))
         return NextEvents(self.model, hidden, *codes).items(by_category=False)
 

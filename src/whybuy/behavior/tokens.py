@@ -177,7 +177,7 @@ class Tokens:
         ts = np.asarray(sequences.ts_ms)
         gap = gap_bins(np.diff(ts, prepend=ts[:1]))
         gap[np.asarray(sequences.offsets[:-1])] = 0
-        hour = 1 + (ts // _HOUR_MS) % HOURS_OF_WEEK
+        hour = hours_of_week(ts)
         levels: dict[str, npt.NDArray[np.integer]] = {
             "action": np.asarray(sequences.action, np.int64) + 1,
             "price": np.asarray(sequences.price_band),
@@ -224,6 +224,11 @@ def gap_bins(gap_ms: Ints) -> Ints:
     seconds = np.maximum(gap_ms, 0) / 1000
     bins = 1 + np.floor(1.25 * np.log2(1 + seconds)).astype(np.int64)
     return np.minimum(bins, GAP_BINS - 1)
+
+
+def hours_of_week(ts_ms: Ints) -> Ints:
+    """Return the hour of the week (UTC), from 1; 0 is kept for "none"."""
+    return 1 + (ts_ms // _HOUR_MS) % HOURS_OF_WEEK
 
 
 def gap_ms(gap: Ints, within: npt.NDArray[np.floating]) -> Ints:
