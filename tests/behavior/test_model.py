@@ -8,11 +8,12 @@ import torch
 
 from tests.behavior.small_models import examples, heads, model, outputs, with_returns
 from tests.events.sequences_by_hand import random_sequences, sequences
-from whybuy.behavior.next_event import NextEvents, event_loss
+from whybuy.behavior.next_event import Catalog, NextEvents, event_loss
 from whybuy.behavior.packing import Windows
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.rollout import _pushed
 from whybuy.behavior.targets import forecast_horizons
+from whybuy.columns import ACTIONS
 from whybuy.events.sequences import Sequences
 
 BEFORE = ("nuisance", "gap", "action", "category")
@@ -118,12 +119,15 @@ def test_the_next_event_is_a_probability():
     packed = next(data.windows.batches(np.arange(3), rows=8))
     batch, moment = data.batch(packed)
     with torch.inference_mode():
-        following = NextEvents.of_moments(net, net.states(batch.stream), batch.moment)
+        following = NextEvents.of_moments(Catalog(net), net.states(batch.stream), batch.moment)
         p, views = following.items(), following.items(actions=(0,))
         behaviors = following.behaviors(data.heads.index)
         actions, bags = following.actions(), following.categories(5)[:, 0]
+        both = following.actions_and_categories()
+        apart = torch.stack([following.categories(action) for action in range(len(ACTIONS))], dim=1)
     assert p.shape == (len(moment), 4)
     torch.testing.assert_close(p.sum(1), torch.ones(len(p)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(both, actions[:, :, None] * apart, atol=1e-6, rtol=0)
     torch.testing.assert_close(views.sum(1), torch.ones(len(p)), atol=1e-5, rtol=0)
     torch.testing.assert_close(behaviors[:, 0], actions[:, 0], atol=1e-6, rtol=0)
     torch.testing.assert_close(behaviors[:, 3], actions[:, 5] * bags, atol=1e-6, rtol=0)
@@ -138,7 +142,7 @@ def test_the_loss_of_an_event_is_that_of_its_probability():
     packed = next(data.windows.batches(np.arange(5), rows=8))
     batch, moment = data.batch(packed)
     with torch.inference_mode():
-        p = NextEvents.of_moments(net, net.states(batch.stream), batch.moment).behaviors(data.heads.index)
+        p = NextEvents.of_moments(Catalog(net), net.states(batch.stream), batch.moment).behaviors(data.heads.index)
     # The last behavior is purchase:bags, and every bag of this vocabulary is item 2.
     bought = np.flatnonzero((s.action == 5) & (s.item == 2))
     row = np.searchsorted(data.moments.first, bought, side="right") - 1

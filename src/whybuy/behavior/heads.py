@@ -122,14 +122,14 @@ class ReturnTo(nn.Module):
             nn.init.zeros_(weight)
 
     def forward(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
-        """Return (n, N_RECENT) what is added to the logits of ``recent``; nothing where there is none."""
+        """Return (..., N_RECENT) what is added to the logits of ``recent``; nothing where there is none."""
         added: Tensor = (self.read(hidden) + self.given_action(action)) * (recent >= 0)
         return added
 
 
 def add_recent(logits: Tensor, recent: Tensor, added: Tensor) -> Tensor:
-    """Add (n, N_RECENT) ``added`` to the columns ``recent`` of (n, classes) logits."""
-    return logits.scatter_add(1, recent.clamp(min=0), added)
+    """Add (..., N_RECENT) ``added`` to the columns ``recent`` of (..., classes) logits."""
+    return logits.scatter_add(-1, recent.clamp(min=0).expand_as(added), added)
 
 
 class NextEventHead(nn.Module):
@@ -170,12 +170,12 @@ class NextEventHead(nn.Module):
         return hidden
 
     def category_query(self, hidden: Tensor, action: Tensor) -> Tensor:
-        """Return (n, width): what the category of an event of this action is scored with."""
+        """Return (..., width): what the category of an event of this action is scored with."""
         query: Tensor = self.to_category(self.of_read(hidden) + self.given_action(action))
         return query
 
     def item_query(self, hidden: Tensor, action: Tensor) -> Tensor:
-        """Return (n, width): what the item of an event of this action is scored with."""
+        """Return (..., width): what the item of an event of this action is scored with."""
         query: Tensor = self.to_item(self.of_read(hidden) + self.given_action(action))
         return query
 

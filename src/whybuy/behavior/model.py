@@ -168,16 +168,22 @@ class BehaviorModel(nn.Module):
             item = self._sampled_item_loss(hidden, recent, labels, negatives)
         return gap, action, category, item
 
-    def category_logits(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
-        """Return (n, n_categories + 1) of events of known actions; ``recent`` (n, N_RECENT) are categories."""
-        head = self.next
-        logits = head.category_query(hidden, action) @ self.category_vectors().T + head.category_bias
+    def category_logits(self, hidden: Tensor, action: Tensor, recent: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return (..., n_categories + 1) of events of known actions.
+
+        Parameters
+        ----------
+        hidden, action, recent : (..., 2 width), (...) and (..., N_RECENT) categories, whose leading dimensions fit
+        vectors : what :meth:`category_vectors` gives, where it is at hand
+        """
+        head, vectors = self.next, self.category_vectors() if vectors is None else vectors
+        logits = head.category_query(hidden, action) @ vectors.T + head.category_bias
         return add_recent(logits, recent, head.return_to_category(hidden, action, recent))
 
-    def item_logits(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
-        """Return (n, n_items + 1) of events of known actions; ``recent`` (n, N_RECENT) are items."""
-        head = self.next
-        logits = head.item_query(hidden, action) @ self.item_vectors().T + head.item_bias
+    def item_logits(self, hidden: Tensor, action: Tensor, recent: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Return (..., n_items + 1) of events of known actions; as :meth:`category_logits`, of items."""
+        head, vectors = self.next, self.item_vectors() if vectors is None else vectors
+        logits = head.item_query(hidden, action) @ vectors.T + head.item_bias
         return add_recent(logits, recent, head.return_to_item(hidden, action, recent))
 
     def category_vectors(self) -> Tensor:

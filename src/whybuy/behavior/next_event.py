@@ -5,6 +5,7 @@ and items (and "none" of them) sum to one and P(this event is behavior b) exists
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,26 +24,54 @@ _LEAST_ACTION = 1e-5
 
 
 @dataclass(frozen=True)
+class Catalog:
+    """What categories and items are scored with: computed once, for however many moments are asked about.
+
+    Attributes
+    ----------
+    model : in evaluation; its weights stay as they are
+    """
+
+    model: BehaviorModel
+
+    @cached_property
+    def categories(self) -> Tensor:
+        """(n_categories + 1, width), "none" last."""
+        return self.model.category_vectors()
+
+    @cached_property
+    def items(self) -> Tensor:
+        """(n_items + 1, width), "none" last."""
+        return self.model.item_vectors()
+
+
+@dataclass(frozen=True)
 class NextEvents:
     """The next event of n moments.
 
     Attributes
     ----------
-    model : the model in evaluation
+    catalog : of the model that is asked
     hidden : (n, 2 width) what the head has read
     recent_item, recent_category : (n, N_RECENT) codes, -1 where there are fewer
     """
 
-    model: BehaviorModel
+    catalog: Catalog
     hidden: Tensor
     recent_item: Tensor
     recent_category: Tensor
 
     @classmethod
-    def of_moments(cls, model: BehaviorModel, states: Tensor, at: Moment) -> "NextEvents":
+    def of_moments(cls, catalog: Catalog, states: Tensor, at: Moment) -> "NextEvents":
         """Read what is known before moments of a batch; ``states`` as :meth:`BehaviorModel.states` gives them."""
+        model = catalog.model
         hidden = model.next.hidden(states.index_select(0, at.before), model.now(at.gap, at.hour))
-        return cls(model, hidden, at.recent_item, at.recent_category)
+        return cls(catalog, hidden, at.recent_item, at.recent_category)
+
+    @property
+    def model(self) -> BehaviorModel:
+        """The model that is asked."""
+        return self.catalog.model
 
     def actions(self) -> Tensor:
         """Return (n, n_actions) P(action)."""
@@ -50,8 +79,13 @@ class NextEvents:
 
     def categories(self, action: int) -> Tensor:
         """Return (n, n_categories + 1) P(category | action); "none" is last."""
-        logits = self.model.category_logits(self.hidden, self._action(action), self.recent_category)
-        return torch.softmax(logits, dim=-1)
+        return self._categories_of(self.hidden, self._action(action), self.recent_category)
+
+    def actions_and_categories(self) -> Tensor:
+        """Return (n, n_actions, n_categories + 1) P(action, category)."""
+        every_action = torch.arange(len(ACTIONS))[None]
+        p_category = self._categories_of(self.hidden[:, None], every_action, self.recent_category[:, None])
+        return self.actions()[:, :, None] * p_category
 
     def items(self, actions: tuple[int, ...] | None = None, *, by_category: bool = True) -> Tensor:
         """Return (n, n_items + 1) P(item); "none" is last.
@@ -75,7 +109,7 @@ class NextEvents:
 
     def item_scores(self, action: Tensor) -> Tensor:
         """Return (n, n_items + 1) unnormalized log P(item) of events of known actions (n,)."""
-        return self.model.item_logits(self.hidden, action, self.recent_item)
+        return self.model.item_logits(self.hidden, action, self.recent_item, self.catalog.items)
 
     def behaviors(self, index: BehaviorIndex) -> Tensor:
         """Return (n, n_behaviors): P(the next event is the behavior), for kinds that action and category tell."""
@@ -89,6 +123,10 @@ class NextEvents:
 
     def _action(self, action: int) -> Tensor:
         return torch.full((len(self.hidden),), action)
+
+    def _categories_of(self, hidden: Tensor, action: Tensor, recent: Tensor) -> Tensor:
+        """(..., n_categories + 1) P(category | action), of arguments as :meth:`BehaviorModel.category_logits` takes."""
+        return torch.softmax(self.model.category_logits(hidden, action, recent, self.catalog.categories), dim=-1)
 
     def _items_of(self, action: int, *, by_category: bool) -> Tensor:
         """(n, n_items + 1) P(item | action)."""
@@ -119,15 +157,16 @@ def event_loss(model: BehaviorModel, examples: Examples, users: Bools, *, name: 
     """
     event, action_nats, category_nats = [], [], []
     windows = np.flatnonzero(users[examples.windows.user])
+    catalog = Catalog(model)
     with torch.inference_mode():
         for packed in examples.by_length(windows):
             batch, moment = examples.batch(packed, decided=True)
             at, labels = batch.moment, batch.labels
-            following = NextEvents.of_moments(model, model.states(batch.stream), at)
+            following = NextEvents.of_moments(catalog, model.states(batch.stream), at)
             hidden = following.hidden.index_select(0, labels.event_moment)
             recent = at.recent_category.index_select(0, labels.event_moment)
             action_nats.append(F.cross_entropy(model.next.action(hidden), labels.action, reduction="none"))
-            logits = model.category_logits(hidden, labels.action, recent)
+            logits = model.category_logits(hidden, labels.action, recent, catalog.categories)
             category_nats.append(F.cross_entropy(logits, labels.category, reduction="none"))
             first, n = examples.moments.first[moment], (examples.moments.end - examples.moments.first)[moment]
             event.append(ranges(n, first)[1])

@@ -5,6 +5,7 @@ history again. Every future starts from the same cache.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from whybuy.behavior.examples import Codes, PackedUsers
 from whybuy.behavior.model import BehaviorModel
-from whybuy.behavior.next_event import NextEvents
+from whybuy.behavior.next_event import Catalog, NextEvents
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.tokens import gap_bins, gap_ms
 from whybuy.behavior.transformer import Cache
@@ -96,7 +97,7 @@ class Simulator:
     def now(self, person: Person, ts_ms: Ints) -> NextEvents:
         """Return the distribution of each future's next event at a known time."""
         hidden = self.model.next.hidden(person.state, self.model.now(*self._time_rows(person, ts_ms)))
-        return NextEvents(self.model, hidden, person.recent_item, person.recent_category)
+        return NextEvents(self._catalog, hidden, person.recent_item, person.recent_category)
 
     def wait(self, person: Person) -> Ints:
         """Return (n,) the times of the next events."""
@@ -108,7 +109,7 @@ class Simulator:
 
     def event(self, following: NextEvents, ts_ms: Ints, allowed: Tensor | None = None) -> Simulated:
         """Draw what the next events are; ``allowed`` (n_actions, n_categories + 1) keeps some of them only."""
-        p = following.actions()[:, :, None] * self._categories(following)
+        p = following.actions_and_categories()
         if allowed is not None:
             p = p * allowed
         drawn = self._draw(p.flatten(1))
@@ -129,7 +130,7 @@ class Simulator:
         for behavior in barred:
             if behavior.kind != "item":
                 allowed &= ~self._table(behavior)
-        p = following.actions()[:, :, None] * self._categories(following) * allowed
+        p = following.actions_and_categories() * allowed
         if float(p.sum((1, 2)).min()) < _LEAST_LEFT:
             return None
         event = self.event(following, ts_ms, allowed)
@@ -195,6 +196,10 @@ class Simulator:
             return (event.action == ACTIONS.index(behavior.action)) & (event.item == self._item_code(behavior))
         return self._table(behavior)[event.action, event.category]
 
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return Catalog(self.model)
+
     def _table(self, behavior: Behavior) -> Tensor:
         """(n_actions, n_categories + 1) whether an event of that action and category is the behavior."""
         return torch.from_numpy(BehaviorIndex.of((behavior,), self.vocabulary).table[:, :, 0].astype(bool))
@@ -205,10 +210,6 @@ class Simulator:
         inside = self.model.item_category[None, :-1] == category[:, None]
         allowed = torch.cat([inside, torch.ones(len(action), 1, dtype=torch.bool)], dim=1)
         return self._draw(torch.softmax(scores.masked_fill(~allowed, -torch.inf), dim=1))
-
-    def _categories(self, following: NextEvents) -> Tensor:
-        """(n, n_actions, n_categories + 1) P(category | action)."""
-        return torch.stack([following.categories(action) for action in range(len(ACTIONS))], dim=1)
 
     def _item_code(self, behavior: Behavior) -> int:
         return int(np.flatnonzero(self.vocabulary.items == behavior.target)[0])

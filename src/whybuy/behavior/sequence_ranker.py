@@ -1,6 +1,7 @@
 """The behavior model as a ranker: which item is next, over the whole catalog."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from whybuy.behavior.examples import Codes, Examples, PackedUsers
 from whybuy.behavior.model import BehaviorModel
-from whybuy.behavior.next_event import NextEvents
+from whybuy.behavior.next_event import Catalog, NextEvents
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.sizes import TrainingPlan, model_shape
@@ -83,6 +84,10 @@ class SequenceRanker:
                 p = self._over_gaps(state, recent, last)
         return torch.log(p[:, :-1]).numpy()
 
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return Catalog(self.model)
+
     def _states(self, history: Sequences) -> Tensor:
         """(n_users, width): the state after every user's last event."""
         users = PackedUsers.latest(history, self.codes, context=self.context)
@@ -98,7 +103,7 @@ class SequenceRanker:
         """(n_users, n_items + 1) P(next item) at known times."""
         hidden = self.model.next.hidden(state, self.model.now(*self.codes.time_rows(gap, ts_ms)))
         codes = (torch.from_numpy(code.astype(np.int64)) for code in (recent.item, recent.category))
-        return NextEvents(self.model, hidden, *codes).items(by_category=False)
+        return NextEvents(self._catalog, hidden, *codes).items(by_category=False)
 
     def _over_gaps(self, state: Tensor, recent: Recent, last_ms: Ints) -> Tensor:
         p_gap = torch.softmax(self.model.next.gap(state), dim=-1)
