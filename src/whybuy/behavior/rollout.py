@@ -110,11 +110,7 @@ class Simulator:
     def event(self, following: NextEvents, ts_ms: Ints, allowed: Tensor | None = None) -> Simulated:
         """Draw what the next events are; ``allowed`` (n_actions, n_categories + 1) keeps some of them only."""
         p = following.actions_and_categories()
-        if allowed is not None:
-            p = p * allowed
-        drawn = self._draw(p.flatten(1))
-        action, category = drawn // p.shape[2], drawn % p.shape[2]
-        return Simulated(ts_ms, action, category, self._items(following, action, category))
+        return self._event(following, ts_ms, p if allowed is None else p * allowed)
 
     def of_behavior(self, following: NextEvents, ts_ms: Ints, behavior: Behavior) -> Simulated:
         """Draw the next events from those that are ``behavior``, of kind any, category or item."""
@@ -133,13 +129,13 @@ class Simulator:
         p = following.actions_and_categories() * allowed
         if float(p.sum((1, 2)).min()) < _LEAST_LEFT:
             return None
-        event = self.event(following, ts_ms, allowed)
+        event = self._event(following, ts_ms, p)
         items = [behavior for behavior in barred if behavior.kind == "item"]
         for _ in range(_TRIES if items else 0):
             hit = torch.stack([self.are(event, behavior) for behavior in items]).any(0)
             if not hit.any():
                 return event
-            again = self.event(following, ts_ms, allowed)
+            again = self._event(following, ts_ms, p)
             drawn = zip(
                 (again.action, again.category, again.item), (event.action, event.category, event.item), strict=True
             )
@@ -200,9 +196,23 @@ class Simulator:
     def _catalog(self) -> Catalog:
         return Catalog(self.model)
 
+    @cached_property
+    def _tables(self) -> dict[Behavior, Tensor]:
+        """What :meth:`_table` has made: every step of a rollout asks for the same one."""
+        return {}
+
     def _table(self, behavior: Behavior) -> Tensor:
         """(n_actions, n_categories + 1) whether an event of that action and category is the behavior."""
-        return torch.from_numpy(BehaviorIndex.of((behavior,), self.vocabulary).table[:, :, 0].astype(bool))
+        if behavior not in self._tables:
+            index = BehaviorIndex.of((behavior,), self.vocabulary)
+            self._tables[behavior] = torch.from_numpy(index.table[:, :, 0].astype(bool))
+        return self._tables[behavior]
+
+    def _event(self, following: NextEvents, ts_ms: Ints, p: Tensor) -> Simulated:
+        """Draw events in proportion to ``p`` (n, n_actions, n_categories + 1), then their items."""
+        drawn = self._draw(p.flatten(1))
+        action, category = drawn // p.shape[2], drawn % p.shape[2]
+        return Simulated(ts_ms, action, category, self._items(following, action, category))
 
     def _items(self, following: NextEvents, action: Tensor, category: Tensor) -> Tensor:
         """Draw items of known actions and categories."""
