@@ -114,3 +114,11 @@ def test_a_question_that_cannot_be_asked_is_exit_2(call, shop, stages, options, 
     assert answer.code == 2
     assert message in answer.err
     assert answer.out == ""
+
+
+def test_what_if_is_refused_of_a_log_without_times(call, shop):
+    (shop / "whybuy.toml").write_text('[[events]]\npath = "log.csv"\ntime = "order"\n', encoding="utf-8")
+    answer = call("whatif", "--user", "a", "--do", "view:*", "--outcome", "purchase:*")
+    assert answer.code == 2
+    assert "no times" in answer.err
+    assert "times are needed to say what happens within a horizon" in answer.err

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whybuy.cli.session import Session, command
+from whybuy.cli.session import Session, command, require_times
 from whybuy.cli.tables import EFFECT_COLUMNS, by_strength, effect_row, headlines, show_table
 from whybuy.config import duration_ms
 from whybuy.errors import QuestionError
@@ -150,12 +150,7 @@ def whatif(
     from whybuy.cli.act import id_in_log
 
     with session.pipeline() as pipeline:
-        if not pipeline.config.has_times:
-            raise QuestionError.of(
-                found='The log has an order but no times (time = "order")',
-                needed="times are needed to say what happens within a horizon",
-                do="Use a log with times",
-            )
+        require_times(pipeline.config)
         pipeline.run("model")
         found = _what_if(pipeline, id_in_log(pipeline, user), do, outcome, horizon)
     if session.as_json:

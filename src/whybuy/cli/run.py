@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from whybuy.cli.session import Session, command
+from whybuy.cli.session import Session, command, require_times
 from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
 from whybuy.config import Config, duration_ms
-from whybuy.errors import QuestionError
 from whybuy.pipeline import COST, Pipeline, StageDone
 from whybuy.workspace import CARD
 
@@ -227,12 +226,7 @@ def _mlp_stage(pipeline: Pipeline) -> Path:
     from whybuy.behavior.baselines.mlp import MlpPlan, train_mlp
 
     config = pipeline.config
-    if not config.has_times:
-        raise QuestionError.of(
-            found='The log has an order but no times (time = "order")',
-            needed=f"times are needed to say what happens within {config.horizons[0]}",
-            do="Use a log with times",
-        )
+    require_times(config, within=config.horizons[0])
     pipeline.run("sequences")
     plan = MlpPlan(
         horizon_ms=duration_ms(config.horizons[0]),

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from whybuy.config import load_config
-from whybuy.errors import WhybuyError, WorkspaceError
+from whybuy.config import Config, load_config
+from whybuy.errors import QuestionError, WhybuyError, WorkspaceError
 from whybuy.pipeline import CARD, Pipeline, StageDone
 from whybuy.progress import Report, live, quiet
 from whybuy.workspace import Workspace
@@ -112,6 +112,22 @@ class Session:
         """Say that a stage is there."""
         took = "up to date" if done.seconds is None else f"done in {done.seconds:.1f} s"
         self.note(f"{done.name}: {took}")
+
+
+def require_times(config: Config, *, within: str = "a horizon") -> None:
+    """Refuse a question about what happens ``within`` a time where the log has none.
+
+    Raises
+    ------
+    QuestionError
+        The log has an order only.
+    """
+    if not config.has_times:
+        raise QuestionError.of(
+            found='The log has an order but no times (time = "order")',
+            needed=f"times are needed to say what happens within {within}",
+            do="Use a log with times",
+        )
 
 
 def write_output(path: Path, write: Callable[[Path], None]) -> None:
