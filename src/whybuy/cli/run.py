@@ -180,8 +180,6 @@ def train(
     ] = "transformer",
 ) -> None:
     """Train the behavior model (after ingest, where that is stale)."""
-    from whybuy.behavior.cost import Cost
-
     if model == "mlp":
         _train_mlp(session)
         return
@@ -202,6 +200,8 @@ def train(
         best = min(passes, key=lambda p: p["validation"])
         session.say(f"twin {k + 1}: held-out loss {best['validation']:.4f} nats per decision (pass {best['epoch']})")
     if cost is not None:
+        from whybuy.behavior.cost import Cost  # with torch, which no other line of the answer needs
+
         session.say(f"cost: {Cost(**cost).summary()}")
     session.say(f"model: {pipeline.folder('model')}")
 
