@@ -37,6 +37,7 @@ def model(data: Examples, plan: TrainingPlan | None = None, *, seed: int = 0) ->
     plan = plan or TrainingPlan(trunk=TRUNK)
     net = BehaviorModel(model_shape(data, plan, n_text=0), data.codes.entities)
     torch.nn.init.normal_(net.nuisance.wide.weight)
+    torch.nn.init.normal_(net.next.read_wide.weight)  # counts matter, too
     return with_returns(net).eval()
 
 
@@ -58,7 +59,8 @@ def outputs(net: BehaviorModel, data: Examples) -> dict[str, np.ndarray]:
             states = net.states(batch.stream)
             now = net.now(batch.moment.gap, batch.moment.hour)
             before = states[batch.moment.before]
-            hidden, recent = net.next.hidden(before, now), batch.moment.recent_category
+            hidden = net.next.hidden(before, now, net.counts(batch.moment.wide))
+            recent = batch.moment.recent_category
             action = torch.full((len(moment),), 5)
             answers = {
                 "nuisance": net.judge(batch),

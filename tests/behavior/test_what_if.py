@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.behavior.small_models import TRUNK, examples, heads, model
-from tests.events.sequences_by_hand import sequences, vocabulary
+from tests.events.sequences_by_hand import sequences
 from whybuy.behavior.examples import Examples, PackedUsers
+from whybuy.behavior.next_event import Catalog, NextEvents
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.rollout import Simulator
 from whybuy.behavior.sizes import TrainingPlan, Weights
@@ -16,6 +17,7 @@ from whybuy.behavior.tokens import gap_bins, gap_ms, usual_prices
 from whybuy.behavior.train import Split, fit
 from whybuy.behavior.twins import TwinModels
 from whybuy.behavior.what_if import Intervention, what_if
+from whybuy.columns import ACTIONS
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
 
@@ -37,12 +39,14 @@ def shop() -> tuple[Examples, TwinModels]:
     s = sequences(users)
     data = examples(s, end_ms=int(s.ts_ms[-1]), context=64)
     plan = TrainingPlan(
-        trunk=replace(TRUNK, width=32), epochs=14, rows=4, learning_rate=8e-3, patience=14, context=64, weights=WEIGHTS
-    )
+        trunk=replace(TRUNK, width=32), epochs=14, rows=4, learning_rate=8e-3, patience=14, context=64, weights=WEIGHTS,
+        judged_by=("action", "forecast"),
+    )  # fmt: skip
     twins = []
     for k in range(2):
         net = model(data, plan, seed=k)
-        torch.nn.init.zeros_(net.nuisance.wide.weight)
+        for weight in (net.nuisance.wide.weight, net.next.read_wide.weight):
+            torch.nn.init.zeros_(weight)
         users_k = np.arange(s.n_users) % 10 > 0
         start_from_rates(net, [data], [users_k])
         fit(net, [data], plan, Split([users_k], [~users_k]))
@@ -80,7 +84,7 @@ def test_futures_are_drawn_from_the_next_events_distribution(shop):
     data, twins = shop
     history = data.sequences.users(user_at_a_view(data, 5))
     simulator = Simulator(
-        twins.models[0], twins.codes, vocabulary(), twins.item_price, torch.Generator().manual_seed(1)
+        twins.models[0], twins.codes, twins.heads.spec, twins.item_price, torch.Generator().manual_seed(1)
     )
     n = 4_000
     with torch.inference_mode():
@@ -100,6 +104,51 @@ def test_futures_are_drawn_from_the_next_events_distribution(shop):
     assert (one.item == 1).all()
     assert not ((other.action == 0) & (other.item >= 0) & (other.item < 3)).any()
     assert np.median(gap) == pytest.approx(6 * HOUR, rel=0.5)
+
+
+def test_a_future_is_read_as_the_log_that_holds_its_events(shop):
+    data, _ = shop
+    net = model(data)
+    history = data.sequences.users(user_at_a_view(data, 2))
+    prices = np.zeros((4, 2), np.int8)
+    simulator = Simulator(net, data.codes, data.heads.spec, prices, torch.Generator().manual_seed(3))
+    n, steps = 3, 4
+    with torch.inference_mode():
+        person = simulator.read(PackedUsers.latest(history, data.codes, context=64), n)
+        drawn = []
+        for _ in range(steps):
+            ts = simulator.wait(person)
+            drawn.append(simulator.event(simulator.now(person, ts), ts))
+            person = simulator.append(person, drawn[-1])
+        ts = person.last_ms + HOUR
+        found = simulator.now(person, ts).actions_and_categories()
+    none = data.codes.entities.n_items
+    for future in range(n):
+        read = zip(history.ts_ms, history.action, history.item, strict=True)
+        story = [(int(t), ACTIONS[action], int(item)) for t, action, item in read]
+        for event in drawn:
+            item = int(event.item[future])
+            story.append((int(event.ts_ms[future]), ACTIONS[event.action[future]], None if item == none else item))
+        story.append((int(ts[future]), "view", 0))
+        log = sequences({"x": story})
+        sampled = np.arange(log.n_events) >= history.n_events
+        new_session = np.diff(log.ts_ms, prepend=log.ts_ms[0]) > HOUR // 2
+        category = log.category.copy()
+        category[sampled & (np.arange(log.n_events) < log.n_events - 1)] = [
+            _code(event.category[future]) for event in drawn
+        ]
+        log = replace(log, session_start=log.session_start | (sampled & new_session), category=category)
+        whole = examples(log, end_ms=data.heads.end_ms, context=64)
+        packed = next(whole.windows.batches(np.array([0]), rows=1))
+        batch, _ = whole.batch(packed)
+        with torch.inference_mode():
+            following = NextEvents.of_moments(Catalog(net), net.states(batch.stream), batch.moment)
+            wanted = following.actions_and_categories()[-1]
+        torch.testing.assert_close(found[future], wanted, atol=2e-3, rtol=2e-2)
+
+
+def _code(category: torch.Tensor) -> int:
+    return -1 if category == 3 else int(category)
 
 
 def test_the_drawn_gap_falls_into_its_bin():

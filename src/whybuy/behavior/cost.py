@@ -67,6 +67,7 @@ def products_of(shape: ModelShape, step: StepSize) -> list[Product]:
         Product(step.length, width // heads, step.length, depth * heads * step.rows),
         Product(step.length, step.length, width // heads, depth * heads * step.rows),
         Product(n, width, GAP_BINS),
+        Product(n, shape.n_wide, width),
         Product(n, 2 * width, 2 * width),
         Product(m, 2 * width, len(ACTIONS)),
         Product(m, 2 * width, width, 2),

@@ -2,10 +2,12 @@
 
 - :class:`NuisanceHead`, read before a moment at its known time: P(the moment is behavior b) for every b and
   P(outcome a in (ts, ts + horizon]) for every a, once among moments that are not a itself (trials for a), once among
-  all moments. It also reads windowed counts: what a count says need not be learned from events.
+  all moments.
 - :class:`NextEventHead`, read from the same place: the next event factorized and normalized,
   P(gap) P(action | gap) P(category | action, gap) P(item | category, action, gap).
 - :class:`ForecastHead`, read after a moment: chance, expected count and expected spend from now on. Never a nuisance.
+
+The first two also read windowed counts: what a count says need not be learned from events.
 
 Moments can hold several events (basket lines), so the nuisance head answers with one sigmoid per behavior; the next
 event's head is taught every line with the weight of its share in the moment.
@@ -24,18 +26,34 @@ _WIDE_LIMIT = 6.0
 _MOST_LOG_COUNT = 8.0
 
 
+class Counts(nn.Module):
+    """Windowed counts on one scale."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, n_wide: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_wide))
+        self.register_buffer("sd", torch.ones(n_wide))
+
+    def standardize(self, mean: Tensor, sd: Tensor) -> None:
+        """Set the scale; a constant feature is left alone."""
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 1e-4, sd, torch.ones_like(sd)))
+
+    def forward(self, wide: Tensor) -> Tensor:
+        """Return (n, n_wide) standardized features of history, their outliers cut."""
+        return ((wide - self.mean) / self.sd).clamp(-_WIDE_LIMIT, _WIDE_LIMIT)
+
+
 class NuisanceHead(nn.Module):
     """Propensities and outcomes before a moment."""
-
-    wide_mean: Tensor
-    wide_sd: Tensor
 
     def __init__(self, width: int, n_behaviors: int, n_outcomes: int, n_wide: int, dropout: float) -> None:
         super().__init__()
         self.n_behaviors, self.n_outcomes = n_behaviors, n_outcomes
         n_out = n_behaviors + 2 * n_outcomes
-        self.register_buffer("wide_mean", torch.zeros(n_wide))
-        self.register_buffer("wide_sd", torch.ones(n_wide))
         self.dropout = nn.Dropout(dropout)
         self.read_wide = nn.Linear(n_wide, width)
         self.read = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Dropout(dropout))
@@ -43,22 +61,16 @@ class NuisanceHead(nn.Module):
         self.wide = nn.Linear(n_wide, n_out, bias=False)
         nn.init.zeros_(self.wide.weight)
 
-    def standardize(self, mean: Tensor, sd: Tensor) -> None:
-        """Set the scale of the wide features; a constant feature is left alone."""
-        self.wide_mean.copy_(mean)
-        self.wide_sd.copy_(torch.where(sd > 1e-4, sd, torch.ones_like(sd)))
-
     def start_from_rates(self, rates: Tensor) -> None:
         """Start from the marginal model: the biases are the logits of base rates."""
         with torch.no_grad():
             self.out.weight.mul_(0.1)
             self.out.bias.copy_(torch.logit(rates, eps=1e-5))
 
-    def forward(self, state: Tensor, now: Tensor, wide: Tensor) -> Tensor:
-        """Return (n, B + 2 A) logits."""
-        wide = ((wide - self.wide_mean) / self.wide_sd).clamp(-_WIDE_LIMIT, _WIDE_LIMIT)
-        read = self.read(torch.cat([state, now, self.read_wide(self.dropout(wide))], dim=-1))
-        logits: Tensor = self.out(read) + self.wide(wide)
+    def forward(self, state: Tensor, now: Tensor, counts: Tensor) -> Tensor:
+        """Return (n, B + 2 A) logits; ``counts`` as :class:`Counts` gives them."""
+        read = self.read(torch.cat([state, now, self.read_wide(self.dropout(counts))], dim=-1))
+        logits: Tensor = self.out(read) + self.wide(counts)
         return logits
 
     def losses(self, logits: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,9 +149,12 @@ class NextEventHead(nn.Module):
 
     item_rate: Tensor
 
-    def __init__(self, width: int, n_items: int, n_categories: int) -> None:
+    def __init__(self, width: int, n_items: int, n_categories: int, n_wide: int) -> None:
         super().__init__()
         self.n_items, self.n_categories = n_items, n_categories
+        self.read_wide = nn.Linear(n_wide, width, bias=False) if n_wide else None
+        if self.read_wide is not None:
+            nn.init.zeros_(self.read_wide.weight)
         self.gap = nn.Linear(width, GAP_BINS)
         self.read = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.GELU())
         self.of_read = nn.Linear(2 * width, width)
@@ -164,8 +179,13 @@ class NextEventHead(nn.Module):
             self.item_bias.copy_(torch.log(item))
             self.item_rate.copy_(item)
 
-    def hidden(self, state: Tensor, now: Tensor) -> Tensor:
-        """Return (n, 2 width) from states before moments and the embedding of their times."""
+    def hidden(self, state: Tensor, now: Tensor, counts: Tensor | None) -> Tensor:
+        """Return (n, 2 width) from states before moments, the embedding of their times, and the counts of history."""
+        if self.read_wide is not None:
+            read = self.read_wide(counts)
+            if self.training:  # every other moment without: the states must learn to do without them
+                read = read * torch.randint(2, (len(read), 1), device=read.device)
+            now = now + read
         hidden: Tensor = self.read(torch.cat([state, now], dim=-1))
         return hidden
 

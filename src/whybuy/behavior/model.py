@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whybuy.behavior.batch import Batch, Labels, Stream
-from whybuy.behavior.heads import ForecastHead, NextEventHead, NuisanceHead, add_recent
+from whybuy.behavior.heads import Counts, ForecastHead, NextEventHead, NuisanceHead, add_recent
 from whybuy.behavior.tokens import Entities
 from whybuy.behavior.transformer import Trunk, TrunkShape
 
@@ -21,7 +21,8 @@ class ModelShape:
     ----------
     n_small, n_entity_rows : embedding rows of the small fields and of entities, see ``tokens``
     n_items, n_categories : of the catalog
-    n_behaviors, n_outcomes, n_wide : of the nuisance head; outcomes counts behaviors x horizons
+    n_behaviors, n_outcomes : of the nuisance head; outcomes counts behaviors x horizons
+    n_wide : windowed counts that are read, 0 for none
     n_forecasts, n_horizons : of the forecast head; forecasts counts behaviors x horizons
     n_text : channels of a text vector, 0 where texts were not embedded
     trunk : sizes of the Transformer
@@ -84,7 +85,8 @@ class BehaviorModel(nn.Module):
             else None
         )
         self.forecast = ForecastHead(width, shape.n_forecasts, shape.n_horizons) if shape.n_forecasts else None
-        self.next = NextEventHead(width, shape.n_items, shape.n_categories)
+        self.next = NextEventHead(width, shape.n_items, shape.n_categories, shape.n_wide)
+        self.counts = Counts(shape.n_wide)
         for table in (self.small, self.entity):
             nn.init.normal_(table.weight, std=0.5 / width**0.5)
             with torch.no_grad():
@@ -135,28 +137,30 @@ class BehaviorModel(nn.Module):
         before = states.index_select(0, moment.before)
         if self.nuisance is None:
             return before.new_zeros(len(before), 0)
-        logits: Tensor = self.nuisance(before, self.now(moment.gap, moment.hour), moment.wide)
+        logits: Tensor = self.nuisance(before, self.now(moment.gap, moment.hour), self.counts(moment.wide))
         return logits
 
     def forward(self, batch: Batch, negatives: Tensor | None = None) -> Losses:
         """Return the losses of a batch; ``negatives`` (s,) are sampled items, None for the whole catalog."""
         states, moment, labels = self.states(batch.stream), batch.moment, batch.labels
         before, now = states.index_select(0, moment.before), self.now(moment.gap, moment.hour)
+        counts = self.counts(moment.wide) if self.shape.n_wide else None
         zero = states.new_zeros(())
         nuisance, forecast = (zero, zero, zero), (zero, zero)
         if self.nuisance is not None:
-            nuisance = self.nuisance.losses(self.nuisance(before, now, moment.wide), labels)
+            nuisance = self.nuisance.losses(self.nuisance(before, now, counts), labels)
         if self.forecast is not None:
             forecast = self.forecast.losses(self.forecast(states.index_select(0, moment.after)), labels)
-        return Losses(*nuisance, *forecast, *self._next_losses(before, now, batch, negatives))
+        hidden = self.next.hidden(before, now, counts)
+        return Losses(*nuisance, *forecast, *self._next_losses(before, hidden, batch, negatives))
 
     def _next_losses(
-        self, before: Tensor, now: Tensor, batch: Batch, negatives: Tensor | None
+        self, before: Tensor, hidden: Tensor, batch: Batch, negatives: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         head, labels = self.next, batch.labels
         gap = F.cross_entropy(head.gap(before), labels.gap_bin, ignore_index=-1, reduction="sum")
         moment = labels.event_moment
-        hidden = head.hidden(before, now).index_select(0, moment)
+        hidden = hidden.index_select(0, moment)
         weight = labels.event_weight
         action = _weighted(head.action(hidden), labels.action, weight)
         recent = batch.moment.recent_category.index_select(0, moment)

@@ -20,7 +20,7 @@ def start_from_rates(model: BehaviorModel, corpus: Sequence[Examples], users: Se
     """Set biases and scales of the heads from the decisions of the users with ``users`` true, a mask per part."""
     _start_next(model.next, corpus, users)
     if model.nuisance is not None:
-        _start_nuisance(model.nuisance, corpus, users)
+        _start_nuisance(model, model.nuisance, corpus, users)
     if model.forecast is not None:
         _start_forecast(model.forecast, corpus, users)
 
@@ -33,8 +33,10 @@ def _decided(corpus: Sequence[Examples], users: Sequence[Bools]) -> Iterator[tup
             yield examples, block
 
 
-def _start_nuisance(head: NuisanceHead, corpus: Sequence[Examples], users: Sequence[Bools]) -> None:
-    heads, n_wide = corpus[0].heads, head.wide_mean.shape[0]
+def _start_nuisance(
+    model: BehaviorModel, head: NuisanceHead, corpus: Sequence[Examples], users: Sequence[Bools]
+) -> None:
+    heads, n_wide = corpus[0].heads, model.shape.n_wide
     n, happened = 0, np.zeros(heads.n_behaviors, np.int64)
     followed_up, met = np.zeros(heads.n_outcomes, np.int64), np.zeros(heads.n_outcomes, np.int64)
     total, squares = np.zeros(n_wide), np.zeros(n_wide)
@@ -49,7 +51,7 @@ def _start_nuisance(head: NuisanceHead, corpus: Sequence[Examples], users: Seque
     m = _rate(met, followed_up)
     head.start_from_rates(_tensor(np.concatenate([_rate(happened, n), m, m])))
     mean = total / max(n, 1)
-    head.standardize(_tensor(mean), _tensor(np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))))
+    model.counts.standardize(_tensor(mean), _tensor(np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))))
 
 
 def _start_forecast(head: ForecastHead, corpus: Sequence[Examples], users: Sequence[Bools]) -> None:

@@ -15,11 +15,13 @@ from torch import Tensor
 from whybuy.behavior.examples import Codes, PackedUsers
 from whybuy.behavior.model import BehaviorModel
 from whybuy.behavior.next_event import Catalog, NextEvents
+from whybuy.behavior.past import Past, usual_prices_of_bands
 from whybuy.behavior.recent import Recent
 from whybuy.behavior.tokens import gap_bins, gap_ms
 from whybuy.behavior.transformer import Cache
 from whybuy.columns import ACTIONS
 from whybuy.events.behaviors import Behavior
+from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Ints, Vocabulary
 
@@ -52,19 +54,25 @@ class Person:
     Attributes
     ----------
     state : (n, width) after the last event
+    past : the latest events
     cache : keys and values of everything read
     place : events read, the start token included
-    origin_ms, last_ms : time zero of the rotation, and (n,) time of the last event
+    origin_ms : time zero of the rotation
     recent_item, recent_category : (n, N_RECENT) what the futures last had to do with
     """
 
     state: Tensor
+    past: Past
     cache: Cache
     place: int
     origin_ms: int
-    last_ms: Ints
     recent_item: Tensor
     recent_category: Tensor
+
+    @property
+    def last_ms(self) -> Ints:
+        """(n,) time of the last event."""
+        return self.past.last_ms
 
 
 @dataclass(frozen=True)
@@ -73,12 +81,13 @@ class Simulator:
 
     Attributes
     ----------
+    spec : the features of history that the model reads
     item_price : (n_items + 1, 2) price level and relative price level that an event of the item usually has
     """
 
     model: BehaviorModel
     codes: Codes
-    vocabulary: Vocabulary
+    spec: FeatureSpec
     item_price: npt.NDArray[np.int8]
     random: torch.Generator
 
@@ -88,15 +97,16 @@ class Simulator:
         stream = user.stream(packed)
         states, cache = self.model.trunk.step(self.model.embedded(stream), stream.place, stream.seconds, None)
         many = Cache(*(tuple(part.expand(n, -1, -1, -1) for part in parts) for parts in (cache.keys, cache.values)))
-        last = int(user.sequences.ts_ms[-1])
+        past = Past.of(user.sequences, n, most=user.windows.length)
         origin = int(user.sequences.ts_ms[user.windows.start[0]])
         recent = Recent.at_the_end(user.sequences)
         codes = (torch.from_numpy(code.astype(np.int64)).expand(n, -1) for code in (recent.item, recent.category))
-        return Person(states[0, -1].expand(n, -1), many, states.shape[1], origin, np.full(n, last), *codes)
+        return Person(states[0, -1].expand(n, -1), past, many, states.shape[1], origin, *codes)
 
     def now(self, person: Person, ts_ms: Ints) -> NextEvents:
         """Return the distribution of each future's next event at a known time."""
-        hidden = self.model.next.hidden(person.state, self.model.now(*self._time_rows(person, ts_ms)))
+        counts = self.model.counts(person.past.features(self.spec, ts_ms))
+        hidden = self.model.next.hidden(person.state, self.model.now(*self._time_rows(person, ts_ms)), counts)
         return NextEvents(self._catalog, hidden, person.recent_item, person.recent_category)
 
     def wait(self, person: Person) -> Ints:
@@ -167,10 +177,31 @@ class Simulator:
             cache=cache,
             place=person.place + 1,
             origin_ms=person.origin_ms,
-            last_ms=event.ts_ms,
+            past=person.past.plus(event.ts_ms, self._codes_of(event, price), self._usual_price),
             recent_item=_pushed(person.recent_item, event.item, entities.n_items),
             recent_category=_pushed(person.recent_category, event.category, entities.n_categories),
         )
+
+    def _codes_of(self, event: Simulated, price: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[np.integer]]:
+        """Return the event as a log has it: -1 for "none"."""
+        entities = self.codes.entities
+        item, category = event.item.numpy(), event.category.numpy()
+        return {
+            "action": event.action.numpy(),
+            "item": np.where(item < entities.n_items, item, -1),
+            "category": np.where(category < entities.n_categories, category, -1),
+            "price_band": price[:, 0],
+            "price_relative": price[:, 1],
+        }
+
+    @cached_property
+    def _usual_price(self) -> npt.NDArray[np.float64]:
+        return usual_prices_of_bands(self.vocabulary)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The codes of the log."""
+        return self.spec.index.vocabulary
 
     def happens(self, person: Person, outcome: Behavior, until_ms: int, *, most: int = MAX_EVENTS) -> Tensor:
         """Return (n,) whether each future meets ``outcome`` up to a time."""

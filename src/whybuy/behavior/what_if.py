@@ -118,7 +118,7 @@ def what_if(twins: TwinModels, history: Sequences, asked: Intervention, *, seed:
     column = _forecast_column(twins, outcome, asked.horizon_ms)
     model = twins.models[int(folds_of_users(history.user_ids).twin[0])]
     random = torch.Generator().manual_seed(seed)
-    simulator = Simulator(model, twins.codes, twins.heads.index.vocabulary, twins.item_price, random)
+    simulator = Simulator(model, twins.codes, twins.heads.spec, twins.item_price, random)
     user = PackedUsers.latest(history, twins.codes, context=twins.context)
     ts = np.full(N_FUTURES, asked.now_ms)
     arms: list[tuple[Arm, Tensor]] = []
