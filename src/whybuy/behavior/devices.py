@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import ModelParallelStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, distributed, nn
 
 from whybuy.behavior.processes import Processes
@@ -43,11 +43,12 @@ def all_processes(strategy: Strategy) -> Fabric:
     if here.alone:
         return this_machine()
     has_gpu = torch.cuda.is_available()
-    if has_gpu and torch.cuda.device_count() < here.on_machine:
+    n_gpus = torch.cuda.device_count() if has_gpu else 0
+    if has_gpu and n_gpus < here.on_machine:
         raise ModelError.of(
-            found=f"{here.on_machine} processes were started on a machine with {torch.cuda.device_count()} GPUs",
+            found=f"{here.on_machine} processes were started on a machine with {n_gpus} GPU{'s' * (n_gpus > 1)}",
             needed="a GPU for each process",
-            do=f"Start torchrun with --nproc-per-node {torch.cuda.device_count()}",
+            do=f"Start torchrun with --nproc-per-node {n_gpus}",
         )
     # Fabric tells of every group it makes, on standard error.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -94,13 +95,19 @@ def set_up(
     return sharded, wrapped, fabric.setup_optimizers(optimizer_of(sharded))
 
 
-def whole(value: Any) -> Any:
-    """Return ``value`` with every sharded tensor in it gathered on the CPU; all processes must call it alike."""
+def whole(value: Any, *, keep: bool = True) -> Any:
+    """Return ``value`` with every sharded tensor in it gathered on the CPU; all processes must call it alike.
+
+    A process that does not ``keep`` them helps to gather them one by one and holds none.
+    """
     if isinstance(value, dict):
-        return {key: whole(part) for key, part in value.items()}
+        return {key: whole(part, keep=keep) for key, part in value.items()}
     if isinstance(value, list):
-        return [whole(part) for part in value]
-    return value.full_tensor().cpu() if _is_sharded(value) else value
+        return [whole(part, keep=keep) for part in value]
+    if not _is_sharded(value):
+        return value
+    found = value.full_tensor()
+    return found.cpu() if keep else None
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:

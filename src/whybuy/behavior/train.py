@@ -241,7 +241,8 @@ def evaluate(model: BehaviorModel, examples: Examples, plan: TrainingPlan, windo
     model.eval()
     total, n = np.zeros(len(Losses._fields)), 0
     device = next(model.parameters()).device
-    with torch.inference_mode():
+    # Not inference_mode: the buffers in which shards are gathered would then be of no use to the next step of training.
+    with torch.no_grad():
         for packed in examples.by_length(windows):
             batch, moment = examples.batch(packed, decided=True)
             found = model(batch.to(device), _negatives(model, plan, 0))
@@ -333,15 +334,16 @@ def _copy(model: BehaviorModel) -> dict[str, Tensor]:
 
 
 def _save(run: _Run, checkpoint: Checkpoint, at: Progress, losses: list[EpochLoss], best: dict[str, Tensor]) -> None:
+    writes = run.fabric.global_rank == 0
     state = {
-        "model": whole(run.model.state_dict()),
-        "optimizer": whole(run.optimizer.state_dict()),
+        "model": whole(run.model.state_dict(), keep=writes),
+        "optimizer": whole(run.optimizer.state_dict(), keep=writes),
         "progress": asdict(at),
         "losses": [asdict(loss) for loss in losses],
-        "best": whole(best),
+        "best": whole(best, keep=writes),
         "random": random_states(run.fabric),
     }
-    if run.fabric.global_rank == 0:
+    if writes:
         checkpoint.save(state)
     run.fabric.barrier()
 
