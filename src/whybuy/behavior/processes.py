@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from whybuy.errors import ModelError, WhybuyError
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
 _PATIENCE = timedelta(days=30)
 """How long a process waits for the stages before training; torchrun ends it where another one fails."""
@@ -126,11 +126,12 @@ def first_to_fail() -> bool:
 
 @functools.cache
 def _store() -> "Store":
-    from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
-    store, _, _ = next(distributed.rendezvous("env://"))
+    store, _, _ = next(rendezvous("env://"))
     # The store outlives processes that torchrun starts again; what was said before is not meant for them.
-    return distributed.PrefixStore(f"whybuy/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return PrefixStore(f"whybuy/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _say(text: str) -> int:

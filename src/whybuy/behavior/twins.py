@@ -17,11 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from whybuy.behavior.checkpoint import Checkpoint, run_card
-from whybuy.behavior.cost import Cost, StepSize, reached_alone, training_flops
+from whybuy.behavior.cost import CPU_WATTS, Cost, StepSize, reached_alone, training_flops
+from whybuy.behavior.devices import all_processes
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.model import BehaviorModel, ModelShape
+from whybuy.behavior.processes import Processes
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
@@ -124,17 +126,20 @@ def train_twins(
     store: SequenceStore,
     log: EventLog,
     config: Config,
-    folder: Path,
+    folder: Path | None,
     *,
     beside: Beside | None = None,
     report: Report = quiet,
-) -> Cost:
+) -> Cost | None:
     """Train both twins on the log, save them and their losses in ``folder``; return what it took.
 
     Parameters
     ----------
+    folder : None in a process that helps another to train the same: nothing is written, and nothing returned
     beside : where an interrupted run goes on from; nowhere where None
     """
+    # Before anything that takes long: a process that is lost from here on is missed by the others at once.
+    fabric = all_processes(config.behavior.strategy)
     family = family_of(store, config.causal)
     index = BehaviorIndex.of(family.modeled, store.vocabulary)
     horizons = tuple(duration_ms(h) for h in config.horizons)
@@ -164,11 +169,14 @@ def train_twins(
         if beside is not None:
             card = run_card(shape=shape, plan=plan, twin=k)
             watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{k}.checkpoint", card))
-            if config.behavior.track is not None:
+            if config.behavior.track is not None and folder is not None:
                 watch = replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{k + 1}"))
-        history = fit(model, examples, plan, split, watch=watch)
-        save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
+        history = fit(model, examples, plan, split, fabric=fabric, watch=watch)
+        if folder is not None:
+            save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
         losses.append(history)
+    if folder is None:
+        return None
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
     training: dict[str, Any] = {
         "twins": [losses_to_json(history) for history in losses],
@@ -260,7 +268,9 @@ def cost_of(shape: ModelShape, plan: TrainingPlan, examples: Examples, losses: l
     )
     flops = float(training_flops(shape, step)) * tokens / per_step
     seconds = sum(loss.seconds for loss in losses)
-    return Cost.of(tokens=tokens, flops=flops, seconds=seconds, bound=reached_alone(shape, step))
+    here = Processes.here()
+    bound, watts = reached_alone(shape, step) * here.world, CPU_WATTS * here.machines
+    return Cost.of(tokens=tokens, flops=flops, seconds=seconds, bound=bound, watts=watts)
 
 
 def text_tensor(store: SequenceStore) -> torch.Tensor | None:
