@@ -119,9 +119,9 @@ def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size:
     plan = replace(plan, rows=rows_of_a_step(sequences.n_events, examples.windows.length))
     torch.manual_seed(plan.seed)
     model = BehaviorModel(model_shape(examples, plan, n_text=0), codes.entities)
-    split = split_users(folds_of_users(sequences.user_ids).position, train)
-    start_from_rates(model, examples, split.train)
-    fit(model, examples, plan, split)
+    split = split_users([folds_of_users(sequences.user_ids).position], [train])
+    start_from_rates(model, [examples], split.train)
+    fit(model, [examples], plan, split)
     return model, examples
 
 

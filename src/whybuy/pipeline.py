@@ -281,7 +281,7 @@ def _train_together(run: Pipeline, folder: Path | None, checkpoints: Path) -> An
     # Memory that nobody has written is read by nobody here; filling it took a quarter of a small step.
     memory.fill_uninitialized_memory = False
     try:
-        beside = Beside(checkpoints, run.workspace.root / TRACKING)
+        beside = Beside(checkpoints, None if folder is None else run.workspace.root / TRACKING)
         cost = train_twins(run.store, run.log, run.config, folder, beside=beside, report=run.report)
     finally:
         torch.use_deterministic_algorithms(before[0])

@@ -33,10 +33,15 @@ def halves(data: Examples) -> tuple[np.ndarray, np.ndarray]:
     return half, ~half
 
 
+def split(data: Examples) -> Split:
+    train, held_out = halves(data)
+    return Split([train], [held_out])
+
+
 def trained(data: Examples, plan: TrainingPlan, **options) -> tuple[BehaviorModel, list[EpochLoss]]:
     net = model(data, plan)
-    start_from_rates(net, data, halves(data)[0])
-    return net, fit(net, data, plan, Split(*halves(data)), **options)
+    start_from_rates(net, [data], [halves(data)[0]])
+    return net, fit(net, [data], plan, split(data), **options)
 
 
 def same(a: BehaviorModel, b: BehaviorModel) -> bool:
@@ -118,7 +123,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path: 
     data.wide[:] = np.nan
     place = Checkpoint(place.path, {"another": 1}, every_s=0)
     with pytest.raises(ModelError, match="became nan in pass 1, step 1"):
-        fit(model(data, PLAN), data, PLAN, Split(*halves(data)), watch=Watch(checkpoint=place))
+        fit(model(data, PLAN), [data], PLAN, split(data), watch=Watch(checkpoint=place))
     assert place.path.read_bytes() == kept
 
 
@@ -157,13 +162,13 @@ def test_too_little_memory_says_what_fits(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(net, "states", full)
     with pytest.raises(ModelError, match="accumulate = 2"):
-        fit(net, data, PLAN, Split(*halves(data)))
+        fit(net, [data], PLAN, split(data))
 
 
 def test_sampled_softmax_is_the_whole_one_in_expectation():
     data = shop()
     net = model(data)
-    start_from_rates(net, data, np.ones(data.sequences.n_users, bool))
+    start_from_rates(net, [data], [np.ones(data.sequences.n_users, bool)])
     packed = next(data.windows.batches(np.arange(6), rows=4))
     batch = data.batch(packed, decided=True)[0]
     with torch.inference_mode():
@@ -230,7 +235,7 @@ def test_passes_can_be_judged_by_what_came_later():
     before, since = data.split_in_time(0.3)
     everyone = np.ones(data.sequences.n_users, bool)
     net = model(data, PLAN)
-    start_from_rates(net, before, everyone)
-    losses = fit(net, before, PLAN, Split(everyone, everyone, since))
+    start_from_rates(net, [before], [everyone])
+    losses = fit(net, [before], PLAN, Split([everyone], [everyone], [since]))
     assert losses[-1].decisions == before.targets.decided.sum()
     assert np.isfinite(losses[-1].validation)

@@ -44,10 +44,10 @@ def shop() -> tuple[Examples, TwinModels]:
         net = model(data, plan, seed=k)
         torch.nn.init.zeros_(net.nuisance.wide.weight)
         users_k = np.arange(s.n_users) % 10 > 0
-        start_from_rates(net, data, users_k)
-        fit(net, data, plan, Split(users_k, ~users_k))
+        start_from_rates(net, [data], [users_k])
+        fit(net, [data], plan, Split([users_k], [~users_k]))
         twins.append(net)
-    return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, usual_prices(s, 3))
+    return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, usual_prices([s], 3))
 
 
 def user_at_a_view(data: Examples, nth: int) -> np.ndarray:

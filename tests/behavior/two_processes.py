@@ -48,7 +48,7 @@ def main() -> None:
         accumulate=asked.accumulate,
     )
     net = model(data, plan)
-    start_from_rates(net, data, half)
+    start_from_rates(net, [data], [half])
 
     def kill(task: str, done: float, total: float, note: str = "") -> None:
         if done > asked.kill_at:
@@ -56,7 +56,8 @@ def main() -> None:
 
     # Only the clock of the first process counts: were it each one's own, they would wait for each other for good.
     place = Checkpoint(asked.out.with_suffix(".checkpoint"), {}, every_s=0 if fabric.global_rank == 0 else 1e9)
-    losses = fit(net, data, plan, Split(half, ~half), fabric=fabric, watch=Watch(kill, checkpoint=place))
+    watch = Watch(kill, checkpoint=place)
+    losses = fit(net, [data], plan, Split([half], [~half]), fabric=fabric, watch=watch)
     if fabric.global_rank == 0:
         found = [[e.train, e.validation, *e.parts.values()] for e in losses]
         asked.out.write_text(json.dumps(found), encoding="utf-8")

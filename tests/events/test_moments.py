@@ -93,3 +93,21 @@ def test_blocks_of_users_give_the_same_features():
     parts = [history_features(b, Moments.of(b, reach_ms=31 * DAY), spec).values for b in s.blocks(50)]
     assert len(parts) > 1
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+def test_features_of_a_moment_that_has_not_happened_are_those_that_it_will_have():
+    rng = np.random.default_rng(4)
+    users = {
+        f"u{u}": [
+            (int(t), ["view", "cart", "purchase"][rng.integers(3)], int(rng.integers(3)))
+            for t in np.sort(rng.choice(40 * 24, int(rng.integers(2, 30)), replace=False)) * HOUR
+        ]
+        for u in range(9)
+    }
+    whole, before = sequences(users), sequences({user: story[:-1] for user, story in users.items()})
+    spec = FeatureSpec((0, 3, 5), BehaviorIndex.of(BEHAVIORS, vocabulary()), (DAY, 7 * DAY))
+    moments = Moments.of(whole, reach_ms=31 * DAY)
+    last = moments.end == np.asarray(whole.offsets)[moments.user + 1]
+    wanted = history_features(whole, moments, spec).values[last]
+    asked = Moments.after(before, moments.ts_ms[last], reach_ms=31 * DAY)
+    np.testing.assert_array_equal(history_features(before, asked, spec).values, wanted)

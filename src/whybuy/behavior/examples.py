@@ -72,16 +72,23 @@ class Examples(PackedUsers):
     recent: Recent
 
     @classmethod
-    def of(cls, sequences: Sequences, heads: Heads, codes: Codes, *, context: int = CONTEXT) -> "Examples":
-        """Prepare ``sequences``."""
+    def of(
+        cls, sequences: Sequences, heads: Heads, codes: Codes, *, context: int = CONTEXT, length: int | None = None
+    ) -> "Examples":
+        """Prepare ``sequences``.
+
+        Parameters
+        ----------
+        context : tokens of a row at most
+        length : tokens of a row; chosen by the users' histories where None
+        """
         moments = Moments.of(sequences, reach_ms=_reach_ms(heads))
         targets, wide = _labels_and_history(sequences, len(moments), heads)
-        length = row_length(np.diff(sequences.offsets), context)
         return cls(
             sequences=sequences,
             moments=moments,
             tokens=Tokens.of(sequences, moments, codes.fields, codes.entities),
-            windows=Windows.of(sequences.offsets, length),
+            windows=Windows.of(sequences.offsets, length or row_length(np.diff(sequences.offsets), context)),
             codes=codes,
             targets=targets,
             heads=heads,

@@ -76,6 +76,11 @@ class Windows:
         """(n,) tokens of every window."""
         return self.stop - self.start + 1
 
+    def n_batches(self, order: Ints, *, rows: int) -> int:
+        """Return how many batches :meth:`batches` would yield."""
+        batch, _, _ = _first_fit(self.tokens[order], self.length, rows)
+        return int(batch[-1]) + 1 if len(batch) else 0
+
     def batches(self, order: Ints, *, rows: int) -> Iterator["Packed"]:
         """Yield batches of at most ``rows`` rows that hold the windows ``order``, in that order."""
         batch, row, column = _first_fit(self.tokens[order], self.length, rows)

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whybuy.errors import ModelError, WhybuyError
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
+
+T = TypeVar("T")
 
 _PATIENCE = timedelta(days=30)
 """How long a process waits for the stages before training; torchrun ends it where another one fails."""
@@ -117,6 +119,20 @@ def tasks(ready: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
             return
         yield task
         number += 2
+
+
+def first_before_others(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns; it is called in the other processes when the first has done it."""
+    here = Processes.here()
+    if here.alone:
+        return make()
+    turn = f"made/{_store().add(f'turns/{here.rank}', 1)}"
+    if here.helps:
+        _heard(turn, _PATIENCE)
+        return make()
+    made = make()
+    _store().set(turn, "")
+    return made
 
 
 def first_to_fail() -> bool:

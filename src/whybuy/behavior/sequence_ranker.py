@@ -82,9 +82,9 @@ class SequenceRanker:
         torch.manual_seed(plan.seed)
         model = BehaviorModel(shape, entities, text)
         kept_back = held_out if held_out is not None else np.zeros(train.n_users, bool)
-        start_from_rates(model, examples, ~kept_back)
+        start_from_rates(model, [examples], [~kept_back])
         plan = replace(plan, judged_by=("action", "category", "item"))
-        losses = fit(model, examples, plan, Split(~kept_back, kept_back), watch=Watch(report, task="next event"))
+        losses = fit(model, [examples], plan, Split([~kept_back], [kept_back]), watch=Watch(report, task="next event"))
         return cls(model, codes, plan.context), losses
 
     def score(self, history: Sequences, ts_ms: Ints) -> npt.NDArray[np.float32]:

@@ -7,6 +7,7 @@ an item has its category's path), and, where the log was embedded, its text. A v
 same: the bucket of its hash, its category, its brand, its text. There is no row for a user.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,14 +229,20 @@ def gap_ms(gap: Ints, within: npt.NDArray[np.floating]) -> Ints:
     return np.maximum(np.round(1000 * seconds), 1).astype(np.int64)
 
 
-def usual_prices(sequences: Sequences, n_items: int) -> npt.NDArray[np.int8]:
+def usual_prices(parts: Iterable[Sequences], n_items: int) -> npt.NDArray[np.int8]:
     """Return (n_items + 1, 2): price level and relative price level of each item's latest priced event, 0 without."""
-    found = np.zeros((n_items + 1, 2), np.int8)
-    priced = np.flatnonzero((np.asarray(sequences.item) >= 0) & (np.asarray(sequences.price_band) > 0))
-    priced = priced[np.argsort(np.asarray(sequences.ts_ms)[priced], kind="stable")]
-    item = np.asarray(sequences.item)[priced]
-    found[item, 0] = np.asarray(sequences.price_band)[priced]  # of several the last is kept
-    found[item, 1] = np.asarray(sequences.price_relative)[priced]
+    found, at_ms = np.zeros((n_items + 1, 2), np.int8), np.full(n_items + 1, np.iinfo(np.int64).min)
+    for sequences in parts:
+        priced = np.flatnonzero((np.asarray(sequences.item) >= 0) & (np.asarray(sequences.price_band) > 0))
+        ts = np.asarray(sequences.ts_ms)[priced]
+        order = np.argsort(ts, kind="stable")
+        priced, ts = priced[order], ts[order]
+        item = np.asarray(sequences.item)[priced]
+        newer = ts >= at_ms[item]
+        item, priced, ts = item[newer], priced[newer], ts[newer]
+        at_ms[item] = ts  # of several the last is kept
+        found[item, 0] = np.asarray(sequences.price_band)[priced]
+        found[item, 1] = np.asarray(sequences.price_relative)[priced]
     return found
 
 

@@ -9,7 +9,7 @@ are Lightning Fabric's.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -102,14 +102,14 @@ class Split:
 
     Attributes
     ----------
-    train, held_out : (n_users,) masks of users
-    later : what the held-out users are asked, the same as is taught where None; with the second part of
+    train, held_out : (n_users,) masks of users, one per part of the corpus
+    later : what the held-out users are asked, the same as is taught where None; with the second half of
         :meth:`Examples.split_in_time` and everyone on both sides, passes are judged by what came later
     """
 
-    train: Bools
-    held_out: Bools
-    later: Examples | None = None
+    train: Sequence[Bools]
+    held_out: Sequence[Bools]
+    later: Sequence[Examples] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,13 @@ class _Run:
     model: BehaviorModel
     wrapped: Any
     optimizer: Any
-    examples: Examples
     plan: TrainingPlan
     fabric: Fabric
 
 
 def fit(
     model: BehaviorModel,
-    examples: Examples,
+    corpus: Sequence[Examples],
     plan: TrainingPlan,
     split: Split,
     *,
@@ -155,6 +154,7 @@ def fit(
 
     Parameters
     ----------
+    corpus : parts of whole users, see :func:`whybuy.behavior.corpus.prepare`; one is read after another
     split : who teaches and who judges the passes
     fabric : devices and processes; one process on this machine's best device where None
     watch : who looks on; with a checkpoint of the same run, training goes on from there
@@ -166,23 +166,22 @@ def fit(
     """
     fabric, watch = fabric or this_machine(), watch or Watch()
     torch.manual_seed(plan.seed + fabric.global_rank)  # each process drops its own channels
-    run = _Run(*set_up(model, lambda m: _optimizer(m, plan), fabric), examples, plan, fabric)
-    train, held_out = (np.flatnonzero(mask[examples.windows.user]) for mask in (split.train, split.held_out))
-    schedule = _Schedule(plan, n_steps=max(1, plan.epochs * len(list(_epoch(examples, plan, train, 0)))))
+    run = _Run(*set_up(model, lambda m: _optimizer(m, plan), fabric), plan, fabric)
+    schedule = _Schedule(plan, n_steps=max(1, plan.epochs * _steps_of_a_pass(corpus, plan, split.train)))
     at, losses, best = _restore(run, watch.checkpoint)
     clock = _Clock(at)
     while at.epoch < plan.epochs and at.waited < plan.patience:
         run.model.train()
         began = time.monotonic()
-        for packed in _epoch(examples, plan, train, at.epoch, skip=at.step_in_epoch):
+        for examples, packed in _epoch(corpus, plan, split.train, at.epoch, skip=at.step_in_epoch):
             for group in run.optimizer.param_groups:
                 group["lr"] = schedule(at.step)
-            at.add(*_step(run, packed, at))
+            at.add(*_step(run, examples, packed, at))
             watch.report(watch.task, at.step, schedule.n_steps, clock.note(at, plan, losses))
             if watch.checkpoint is not None and from_first(clock.is_due(watch.checkpoint), fabric):
                 _save(run, watch.checkpoint, at, losses, best)
         seconds = time.monotonic() - began
-        parts = from_first(evaluate(run.model, split.later or examples, plan, held_out), fabric)
+        parts = from_first(evaluate(run.model, split.later or corpus, plan, split.held_out), fabric)
         judged = sum(parts[name] for name in plan.judged_by)
         losses.append(at.loss(judged, parts, seconds))
         if watch.log is not None:
@@ -198,17 +197,17 @@ def fit(
     return losses
 
 
-def _step(run: _Run, packed: Packed, at: Progress) -> tuple[float, float, int]:
+def _step(run: _Run, examples: Examples, packed: Packed, at: Progress) -> tuple[float, float, int]:
     """Take one optimizer step on the rows of ``packed``; return the summed loss, decisions and tokens it is over."""
     fabric, plan, world = run.fabric, run.plan, run.fabric.world_size
-    n_decisions = len(_decided(run.examples, packed))
+    n_decisions = len(_decided(examples, packed))
     negatives = _negatives(run.model, plan, at.step)
     total = 0.0
     for number in range(plan.accumulate):
         part = packed.share(fabric.global_rank + world * number, world * plan.accumulate)
         with fabric.no_backward_sync(run.wrapped, enabled=number + 1 < plan.accumulate):
             # A process without a row of its own reads another's for nothing: all must meet in the backward pass.
-            batch, _ = run.examples.batch(part if len(part.chosen) else packed, decided=True)
+            batch, _ = examples.batch(part if len(part.chosen) else packed, decided=True)
             losses = _guarded(run.wrapped, batch.to(fabric.device), negatives, plan)
             loss = weighted(losses, plan) * float(len(part.chosen) > 0)
             # Gradients are averaged over processes, so each counts its rows as if they were all.
@@ -236,17 +235,20 @@ def weighted(losses: Losses, plan: TrainingPlan) -> Tensor:
     return total
 
 
-def evaluate(model: BehaviorModel, examples: Examples, plan: TrainingPlan, windows: Ints) -> dict[str, float]:
-    """Return every loss on ``windows`` by name, nats per decision; NaN where there is nothing to judge on."""
+def evaluate(
+    model: BehaviorModel, corpus: Sequence[Examples], plan: TrainingPlan, users: Sequence[Bools]
+) -> dict[str, float]:
+    """Return every loss on ``users`` by name, nats per decision; NaN where there is nothing to judge on."""
     model.eval()
     total, n = np.zeros(len(Losses._fields)), 0
     device = next(model.parameters()).device
     # Not inference_mode: the buffers in which shards are gathered would then be of no use to the next step of training.
     with torch.no_grad():
-        for packed in examples.by_length(windows):
-            batch, moment = examples.batch(packed, decided=True)
-            found = model(batch.to(device), _negatives(model, plan, 0))
-            total, n = total + np.array([float(loss) for loss in found]), n + len(moment)
+        for examples, mask in zip(corpus, users, strict=True):
+            for packed in examples.by_length(np.flatnonzero(mask[examples.windows.user])):
+                batch, moment = examples.batch(packed, decided=True)
+                found = model(batch.to(device), _negatives(model, plan, 0))
+                total, n = total + np.array([float(loss) for loss in found]), n + len(moment)
     return {name: (float(value) / n if n else math.nan) for name, value in zip(Losses._fields, total, strict=True)}
 
 
@@ -260,20 +262,34 @@ def judged(model: BehaviorModel, examples: Examples, users: Bools) -> Iterator[t
             yield moment, model.judge(batch.to(device)).cpu().numpy()
 
 
-def split_users(position: npt.NDArray[np.float64], mine: Bools) -> Split:
-    """Return training and held-out users among ``mine``; the hash decides, so a user never changes sides."""
-    held_out = (position * 97 % 1) < VALIDATION_SHARE
-    if not (mine & held_out).any() or not (mine & ~held_out).any():
+def split_users(position: Sequence[npt.NDArray[np.float64]], mine: Sequence[Bools]) -> Split:
+    """Return training and held-out users among ``mine``, part by part; the hash decides, so nobody changes sides."""
+    held_out = [own & ((place * 97 % 1) < VALIDATION_SHARE) for place, own in zip(position, mine, strict=True)]
+    train = [own & ~kept for own, kept in zip(mine, held_out, strict=True)]
+    if not any(mask.any() for mask in held_out) or not any(mask.any() for mask in train):
         return Split(mine, mine)
-    return Split(mine & ~held_out, mine & held_out)
+    return Split(train, held_out)
 
 
-def _epoch(examples: Examples, plan: TrainingPlan, windows: Ints, epoch: int, *, skip: int = 0) -> Iterator[Packed]:
+def _epoch(
+    corpus: Sequence[Examples], plan: TrainingPlan, users: Sequence[Bools], epoch: int, *, skip: int = 0
+) -> Iterator[tuple[Examples, Packed]]:
     """Yield the batches of one pass in the order of the seed, from step ``skip`` on."""
-    order = np.random.default_rng([plan.seed, epoch]).permutation(windows)
-    for number, packed in enumerate(examples.windows.batches(order, rows=plan.rows)):
-        if number >= skip:
-            yield packed
+    number = 0
+    for part in np.random.default_rng([plan.seed, epoch]).permutation(len(corpus)).tolist():
+        examples = corpus[part]
+        windows = np.flatnonzero(users[part][examples.windows.user])
+        order = np.random.default_rng([plan.seed, epoch, part]).permutation(windows)
+        for packed in examples.windows.batches(order, rows=plan.rows):
+            if number >= skip:
+                yield examples, packed
+            number += 1
+
+
+def _steps_of_a_pass(corpus: Sequence[Examples], plan: TrainingPlan, users: Sequence[Bools]) -> int:
+    """Return about how many steps a pass has: packing depends a little on the order."""
+    masks = zip(corpus, users, strict=True)
+    return sum(e.windows.n_batches(np.flatnonzero(mask[e.windows.user]), rows=plan.rows) for e, mask in masks)
 
 
 def _decided(examples: Examples, packed: Packed) -> Ints:

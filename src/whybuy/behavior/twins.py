@@ -5,7 +5,7 @@ error, not a number.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from whybuy.behavior.checkpoint import Checkpoint, run_card
+from whybuy.behavior.corpus import Cut, prepare
 from whybuy.behavior.cost import CPU_WATTS, Cost, StepSize, reached_alone, training_flops
 from whybuy.behavior.devices import all_processes
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.model import BehaviorModel, ModelShape
-from whybuy.behavior.processes import Processes
+from whybuy.behavior.processes import Processes, first_before_others
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
@@ -36,7 +37,7 @@ from whybuy.errors import ModelError
 from whybuy.events.behaviors import parse_behavior
 from whybuy.events.log import EventLog
 from whybuy.events.moments import BehaviorIndex
-from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, concatenate
+from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore
 from whybuy.progress import Report, quiet
 
 _PRICES = "item_price.npy"
@@ -115,11 +116,11 @@ class Beside:
     Attributes
     ----------
     checkpoints : of this log; an interrupted run keeps here what it needs to go on
-    tracking : the losses for TensorBoard or MLflow, where the config asks for it
+    tracking : the losses for TensorBoard or MLflow, where the config asks for it; None where others write them
     """
 
     checkpoints: Path
-    tracking: Path
+    tracking: Path | None
 
 
 def train_twins(
@@ -141,40 +142,32 @@ def train_twins(
     # Before anything that takes long: a process that is lost from here on is missed by the others at once.
     fabric = all_processes(config.behavior.strategy)
     family = family_of(store, config.causal)
-    index = BehaviorIndex.of(family.modeled, store.vocabulary)
-    horizons = tuple(duration_ms(h) for h in config.horizons)
-    heads = Heads(
-        spec=feature_spec(store, index),
-        outcomes=tuple(i for i, b in enumerate(family.modeled) if b in family.outcomes),
-        horizons_ms=horizons,
-        forecasts_ms=forecast_horizons(horizons, log.quality.end_ms - log.quality.start_ms),
-        end_ms=log.quality.end_ms,
-    )
-    sample, share = _training_sample(store, log, config)
-    plan = _plan(sample.n_events, len(store.vocabulary.items), config)
+    heads = _heads(family, store, log, config)
     n_own = own_items(log.items()["n_events"].to_numpy(np.int64))
     codes = codes_of(store, n_own=n_own)
-    examples = Examples.of(sample, heads, codes, context=plan.context)
-    plan = replace(plan, rows=rows_of_a_step(sample.n_events // N_TWINS, examples.windows.length))
+    share = min(1.0, config.behavior.max_events / max(1, log.quality.rows_kept))
+    plan = _plan(int(share * log.quality.rows_kept), len(store.vocabulary.items), config)
+    stored = beside.checkpoints / "examples" if beside is not None else None
+    cut = Cut(share, plan.context)
+    # What the first process writes into the workspace, the others find there.
+    corpus = first_before_others(
+        lambda: prepare(store, heads, codes, cut=cut, folder=stored, report=report),
+    )
+    n_events = sum(part.sequences.n_events for part in corpus)
+    plan = replace(plan, rows=rows_of_a_step(n_events // N_TWINS, corpus[0].windows.length))
     texts = text_tensor(store)
-    shape = model_shape(examples, plan, n_text=0 if texts is None else texts.shape[1])
-    folds = folds_of_users(sample.user_ids)
+    shape = model_shape(corpus[0], plan, n_text=0 if texts is None else texts.shape[1])
+    folds = [folds_of_users(part.sequences.user_ids) for part in corpus]
     losses = []
     for k in range(N_TWINS):
         torch.manual_seed(plan.seed)
         model = BehaviorModel(shape, codes.entities, texts)
-        split = split_users(folds.position, folds.twin != k)
-        start_from_rates(model, examples, split.train)
-        watch = Watch(report, f"twin {k + 1}")
-        if beside is not None:
-            card = run_card(shape=shape, plan=plan, twin=k)
-            watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{k}.checkpoint", card))
-            if config.behavior.track is not None and folder is not None:
-                watch = replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{k + 1}"))
-        history = fit(model, examples, plan, split, fabric=fabric, watch=watch)
+        split = split_users([part.position for part in folds], [part.twin != k for part in folds])
+        start_from_rates(model, corpus, split.train)
+        watch = _watch(k, run_card(shape=shape, plan=plan, twin=k), config, beside, report)
+        losses.append(fit(model, corpus, plan, split, fabric=fabric, watch=watch))
         if folder is not None:
             save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
-        losses.append(history)
     if folder is None:
         return None
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
@@ -182,15 +175,38 @@ def train_twins(
         "twins": [losses_to_json(history) for history in losses],
         "plan": asdict(plan),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "n_events": sample.n_events,
-        "n_users": sample.n_users,
+        "n_events": n_events,
+        "n_users": sum(len(part.twin) for part in folds),
         "share_of_users": share,
         "n_behaviors": heads.n_behaviors,
         "n_outcomes": heads.n_outcomes,
     }
     (folder / "training.json").write_text(json.dumps(training, indent=1), encoding="utf-8")
-    np.save(folder / _PRICES, usual_prices(sample, len(store.vocabulary.items)))
-    return cost_of(shape, plan, examples, [loss for history in losses for loss in history])
+    np.save(folder / _PRICES, usual_prices((part.sequences for part in corpus), len(store.vocabulary.items)))
+    return cost_of(shape, plan, corpus, [loss for history in losses for loss in history])
+
+
+def _heads(family: Family, store: SequenceStore, log: EventLog, config: Config) -> Heads:
+    """Return which outputs the models of a log have."""
+    horizons = tuple(duration_ms(h) for h in config.horizons)
+    return Heads(
+        spec=feature_spec(store, BehaviorIndex.of(family.modeled, store.vocabulary)),
+        outcomes=tuple(i for i, b in enumerate(family.modeled) if b in family.outcomes),
+        horizons_ms=horizons,
+        forecasts_ms=forecast_horizons(horizons, log.quality.end_ms - log.quality.start_ms),
+        end_ms=log.quality.end_ms,
+    )
+
+
+def _watch(twin: int, run: dict[str, Any], config: Config, beside: Beside | None, report: Report) -> Watch:
+    """Return who looks on while a twin is trained."""
+    watch = Watch(report, f"twin {twin + 1}")
+    if beside is None:
+        return watch
+    watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{twin}.checkpoint", run))
+    if config.behavior.track is None or beside.tracking is None:
+        return watch
+    return replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{twin + 1}"))
 
 
 def family_in(folder: Path) -> Family:
@@ -203,16 +219,6 @@ def family_in(folder: Path) -> Family:
         n_users={parse_behavior(b): n for b, n in card["n_users"].items()},
         modeled=tuple(parse_behavior(b) for b in card["behaviors"]),
     )
-
-
-def _training_sample(store: SequenceStore, log: EventLog, config: Config) -> tuple[Sequences, float]:
-    """Return the users trained on: all, or those whose hash lies below the share that ``max_events`` allows."""
-    n_events = max(1, log.quality.rows_kept)
-    share = min(1.0, config.behavior.max_events / n_events)
-    if share == 1.0:
-        return concatenate(list(store)), share
-    parts = [s.users(folds_of_users(s.user_ids).position < share) for s in store]
-    return concatenate(parts), share
 
 
 def _plan(n_events: int, n_items: int, config: Config) -> TrainingPlan:
@@ -253,15 +259,16 @@ def codes_of(store: SequenceStore, *, n_own: int) -> Codes:
     return Codes(SmallFields.of(store.vocabulary), Entities.of(store.vocabulary, n_own=n_own))
 
 
-def cost_of(shape: ModelShape, plan: TrainingPlan, examples: Examples, losses: list[EpochLoss]) -> Cost:
+def cost_of(shape: ModelShape, plan: TrainingPlan, corpus: Sequence[Examples], losses: list[EpochLoss]) -> Cost:
     """Return what these passes took, against the same matrix products alone."""
     tokens, decisions = sum(loss.tokens for loss in losses), sum(loss.decisions for loss in losses)
-    per_step = plan.rows * examples.windows.length
+    length = corpus[0].windows.length
+    per_step = plan.rows * length
     steps = max(1, round(tokens / per_step))
-    per_moment = examples.sequences.n_events / max(len(examples.moments), 1)
+    per_moment = sum(part.sequences.n_events for part in corpus) / max(sum(len(part.moments) for part in corpus), 1)
     step = StepSize(
         rows=plan.rows,
-        length=examples.windows.length,
+        length=length,
         decisions=max(1, decisions // steps),
         events=max(1, round(per_moment * decisions / steps)),
         candidates=plan.negatives or shape.n_items + 1,

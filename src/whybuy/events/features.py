@@ -97,25 +97,29 @@ def decayed_counts(
     What people remember fades; a window forgets all at once. One compiled pass, because a running sum that decays
     cannot be written as a difference of two rows.
     """
-    return _decay(hits, np.asarray(offsets), np.asarray(ts_ms), moments.first, 1.0 / half_life_ms)
+    asked = np.stack([moments.user, moments.first, moments.ts_ms], axis=1)
+    return _decay(hits, np.asarray(offsets), np.asarray(ts_ms), asked, 1.0 / half_life_ms)
 
 
 @numba.njit(cache=True)
-def _decay(hits, offsets, ts, first, rate):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def _decay(hits, offsets, ts, asked, rate):  # type: ignore[no-untyped-def] # pragma: no cover
     n_behaviors = hits.shape[1]
-    out = np.zeros((len(first), n_behaviors), np.float32)
+    out = np.zeros((len(asked), n_behaviors), np.float32)
     moment = 0
     for u in range(len(offsets) - 1):
         state = np.zeros(n_behaviors)
         at = ts[offsets[u]] if offsets[u] < offsets[u + 1] else 0
-        for i in range(offsets[u], offsets[u + 1]):
+        for i in range(offsets[u], offsets[u + 1] + 1):
+            while moment < len(asked) and asked[moment, 0] == u and asked[moment, 1] == i:
+                faded = 2.0 ** (-(asked[moment, 2] - at) * rate)
+                for b in range(n_behaviors):
+                    out[moment, b] = state[b] * faded
+                moment += 1
+            if i == offsets[u + 1]:
+                break
             if ts[i] > at:
                 state *= 2.0 ** (-(ts[i] - at) * rate)
                 at = ts[i]
-            if moment < len(first) and first[moment] == i:
-                for b in range(n_behaviors):
-                    out[moment, b] = state[b]
-                moment += 1
             for b in range(n_behaviors):
                 state[b] += hits[i, b]
     return out

@@ -54,6 +54,15 @@ class Moments:
             origin=origin,
         )
 
+    @classmethod
+    def after(cls, sequences: Sequences, ts_ms: Ints, *, reach_ms: int) -> "Moments":
+        """Return one moment a user that has not happened yet: at ``ts_ms`` (n_users,), after all of its events."""
+        ts, end = np.asarray(sequences.ts_ms), np.asarray(sequences.offsets[1:])
+        origin = int(min(ts.min(), ts_ms.min()))
+        span = int(max(ts.max(), ts_ms.max())) - origin + reach_ms + 1
+        key = sequences.event_user * span + (ts - origin)
+        return cls(np.arange(sequences.n_users), ts_ms, end, end, key, span, origin)
+
     def __len__(self) -> int:
         """Return the number of moments."""
         return len(self.first)
