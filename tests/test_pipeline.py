@@ -202,3 +202,15 @@ def test_a_workspace_inside_the_folder_of_the_log_is_no_source(shop, built):
 def test_spark_is_refused_before_anything_runs(shop):
     with pytest.raises(ConfigError, match='engine = "spark"'):
         pipeline(shop, engine="spark")
+
+
+def test_a_process_that_sees_another_log_or_has_another_whybuy_takes_no_part(shop, built):
+    run = pipeline(shop)
+    run.run("sequences")
+    log = module._content(run.folder("sequences") / module.STAGE_CARD)
+    task = {"code": module.code_version(), "workspace": str(run.workspace.root), "log": log}
+    module._can_take_part(task)
+    with pytest.raises(WorkspaceError, match="does not see the log in the workspace"):
+        module._can_take_part({**task, "workspace": str(shop)})
+    with pytest.raises(WorkspaceError, match="has another whybuy than the first process"):
+        module._can_take_part({**task, "code": "another"})

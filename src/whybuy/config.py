@@ -156,6 +156,9 @@ class BehaviorConfig(_Table):
     """Where the losses of every pass are written too, under ``tracking`` in the workspace (extra ``track``)."""
     accumulate: int = 1
     """Parts that a step is read in one after another, where memory does not hold it at once."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several processes that ``torchrun`` started share a model: by ``ddp`` (what ``auto`` means) each holds all of
+    it, by ``fsdp`` a part, for models that one device cannot hold. Without effect where one process trains."""
 
 
 class CausalConfig(_Table):

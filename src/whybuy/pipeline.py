@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from whybuy.config import Config
 from whybuy.engine import engine_of, give_back_memory
+from whybuy.errors import WorkspaceError
 from whybuy.progress import Report, quiet
 from whybuy.workspace import CARD as STAGE_CARD
-from whybuy.workspace import Workspace, fingerprint
+from whybuy.workspace import Workspace, code_version, fingerprint
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect
@@ -213,8 +215,62 @@ def _encode(run: Pipeline, folder: Path) -> None:
 
 
 def _train(run: Pipeline, folder: Path) -> None:
+    from whybuy.behavior.processes import call_to_train
+
+    log = str(_content(run.folder("sequences") / STAGE_CARD))
+    checkpoints = run.workspace.root / TRAINING / log[:16]
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    call_to_train(
+        {
+            "config": run.config.model_dump(mode="json"),
+            "workspace": str(run.workspace.root),
+            "checkpoints": str(checkpoints),
+            "log": log,
+            "code": code_version(),
+        }
+    )
+    cost = _train_together(run, folder, checkpoints)
+    shutil.rmtree(checkpoints.parent)
+    # Beside the stage: what it took differs from run to run, what came out does not.
+    run.workspace.write_json(COST, cost.to_json())
+
+
+def take_part() -> None:
+    """Do what a process does that is not the first of its run: help it to train whatever it trains.
+
+    Raises
+    ------
+    WhybuyError
+        Something went wrong in training itself; what is missing before it is said by the first process.
+    """
+    from whybuy.behavior.processes import tasks
+
+    for task in tasks(_can_take_part):
+        run = Pipeline(Config.model_validate(task["config"]), Workspace(Path(task["workspace"])))
+        _train_together(run, None, Path(task["checkpoints"]))
+
+
+def _can_take_part(task: dict[str, Any]) -> None:
+    """Refuse a task whose log this process does not see, or that other code would train."""
+    if task["code"] != code_version():
+        raise WorkspaceError.of(
+            found=f"{socket.gethostname()} has another whybuy than the first process",
+            needed="the same version on all machines",
+            do="Install it there",
+        )
+    if _content(Path(task["workspace"]) / "sequences" / STAGE_CARD) != task["log"]:
+        raise WorkspaceError.of(
+            found=f"{socket.gethostname()} does not see the log in the workspace {task['workspace']}",
+            needed="a workspace that all machines share, under the same path",
+            do="Name a shared folder with --workspace",
+        )
+
+
+def _train_together(run: Pipeline, folder: Path | None, checkpoints: Path) -> Any:
+    """Train the twins with all processes of this run; return what it took where there is a ``folder`` to save in."""
     import torch
 
+    from whybuy.behavior.devices import part
     from whybuy.behavior.twins import Beside, train_twins
 
     # Sums taken in another order differ in the last bit, and training lets that grow: without this a run that was
@@ -225,16 +281,13 @@ def _train(run: Pipeline, folder: Path) -> None:
     # Memory that nobody has written is read by nobody here; filling it took a quarter of a small step.
     memory.fill_uninitialized_memory = False
     try:
-        checkpoints = run.workspace.root / TRAINING / str(_content(run.folder("sequences") / STAGE_CARD))[:16]
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        beside = Beside(checkpoints, run.workspace.root / TRACKING)
+        beside = Beside(checkpoints, None if folder is None else run.workspace.root / TRACKING)
         cost = train_twins(run.store, run.log, run.config, folder, beside=beside, report=run.report)
-        shutil.rmtree(checkpoints.parent)
-        # Beside the stage: what it took differs from run to run, what came out does not.
-        run.workspace.write_json(COST, cost.to_json())
     finally:
         torch.use_deterministic_algorithms(before[0])
         memory.fill_uninitialized_memory = before[1]
+    part()
+    return cost
 
 
 def _scan(run: Pipeline, folder: Path) -> None:

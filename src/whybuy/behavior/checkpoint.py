@@ -51,7 +51,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ModelError.of(
                 found=f"{self.path} is no checkpoint ({str(error).splitlines()[0] or type(error).__name__})",

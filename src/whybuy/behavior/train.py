@@ -21,6 +21,17 @@ from torch import Tensor
 
 from whybuy.behavior.batch import Batch
 from whybuy.behavior.checkpoint import Checkpoint
+from whybuy.behavior.devices import (
+    all_at,
+    from_first,
+    load_optimizer,
+    load_weights,
+    random_states,
+    set_random_state,
+    set_up,
+    this_machine,
+    whole,
+)
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel, Losses
 from whybuy.behavior.packing import Packed
@@ -121,7 +132,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class _Run:
-    """What every step needs; ``wrapped`` is the model as Fabric calls it."""
+    """What every step needs; ``model`` is what is trained, ``wrapped`` the same as Fabric calls it."""
 
     model: BehaviorModel
     wrapped: Any
@@ -154,43 +165,36 @@ def fit(
         The loss is not a number, or memory does not suffice.
     """
     fabric, watch = fabric or this_machine(), watch or Watch()
-    torch.manual_seed(plan.seed)
-    wrapped, optimizer = fabric.setup(model, _optimizer(model, plan))
-    run = _Run(model, wrapped, optimizer, plan, fabric)
+    torch.manual_seed(plan.seed + fabric.global_rank)  # each process drops its own channels
+    run = _Run(*set_up(model, lambda m: _optimizer(m, plan), fabric), plan, fabric)
     schedule = _Schedule(plan, n_steps=max(1, plan.epochs * _steps_of_a_pass(corpus, plan, split.train)))
     at, losses, best = _restore(run, watch.checkpoint)
     clock = _Clock(at)
     while at.epoch < plan.epochs and at.waited < plan.patience:
-        model.train()
+        run.model.train()
         began = time.monotonic()
         for examples, packed in _epoch(corpus, plan, split.train, at.epoch, skip=at.step_in_epoch):
             for group in run.optimizer.param_groups:
                 group["lr"] = schedule(at.step)
             at.add(*_step(run, examples, packed, at))
             watch.report(watch.task, at.step, schedule.n_steps, clock.note(at, plan, losses))
-            if watch.checkpoint is not None and clock.is_due(watch.checkpoint):
+            if watch.checkpoint is not None and from_first(clock.is_due(watch.checkpoint), fabric):
                 _save(run, watch.checkpoint, at, losses, best)
         seconds = time.monotonic() - began
-        parts = evaluate(model, split.later or corpus, plan, split.held_out)
+        parts = from_first(evaluate(run.model, split.later or corpus, plan, split.held_out), fabric)
         judged = sum(parts[name] for name in plan.judged_by)
         losses.append(at.loss(judged, parts, seconds))
         if watch.log is not None:
             watch.log({"train": losses[-1].train, **{f"held out {k}": v for k, v in parts.items()}}, at.step)
         is_best = judged <= at.best or math.isnan(judged)  # nothing to judge on: the last pass is kept
-        best = _copy(model) if is_best else best
+        best = _copy(run.model) if is_best else best
         at = at.next_epoch(min(judged, at.best), waited=0 if is_best else at.waited + 1)
     watch.report(watch.task, 1, 1, clock.note(at, plan, losses))
     if watch.checkpoint is not None:
         _save(run, watch.checkpoint, at, losses, best)
-    model.load_state_dict(best)
+    model.load_state_dict(whole(best))
     model.cpu().eval()
     return losses
-
-
-def this_machine() -> Fabric:
-    """Return one process on the GPU, in bfloat16 where it has that, or on the CPU, in single precision."""
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if has_bf16 else "32-true")
 
 
 def _step(run: _Run, examples: Examples, packed: Packed, at: Progress) -> tuple[float, float, int]:
@@ -238,7 +242,8 @@ def evaluate(
     model.eval()
     total, n = np.zeros(len(Losses._fields)), 0
     device = next(model.parameters()).device
-    with torch.inference_mode():
+    # Not inference_mode: the buffers in which shards are gathered would then be of no use to the next step of training.
+    with torch.no_grad():
         for examples, mask in zip(corpus, users, strict=True):
             for packed in examples.by_length(np.flatnonzero(mask[examples.windows.user])):
                 batch, moment = examples.batch(packed, decided=True)
@@ -345,29 +350,33 @@ def _copy(model: BehaviorModel) -> dict[str, Tensor]:
 
 
 def _save(run: _Run, checkpoint: Checkpoint, at: Progress, losses: list[EpochLoss], best: dict[str, Tensor]) -> None:
-    if run.fabric.global_rank == 0:
-        checkpoint.save(
-            {
-                "model": run.model.state_dict(),
-                "optimizer": run.optimizer.state_dict(),
-                "progress": asdict(at),
-                "losses": [asdict(loss) for loss in losses],
-                "best": best,
-                "random": torch.get_rng_state(),
-            }
-        )
+    writes = run.fabric.global_rank == 0
+    state = {
+        "model": whole(run.model.state_dict(), keep=writes),
+        "optimizer": whole(run.optimizer.state_dict(), keep=writes),
+        "progress": asdict(at),
+        "losses": [asdict(loss) for loss in losses],
+        "best": whole(best, keep=writes),
+        "random": random_states(run.fabric),
+    }
+    if writes:
+        checkpoint.save(state)
     run.fabric.barrier()
 
 
 def _restore(run: _Run, checkpoint: Checkpoint | None) -> tuple[Progress, list[EpochLoss], dict[str, Tensor]]:
     """Return where an interrupted run stood, with weights and random numbers put back; else the beginning."""
     saved = checkpoint.load() if checkpoint is not None else None
+    at = Progress() if saved is None else Progress(**saved["progress"])
+    all_at(at.step, run.fabric)
     if saved is None:
-        return Progress(), [], _copy(run.model)
-    run.model.load_state_dict(saved["model"])
-    run.optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["random"])
-    return Progress(**saved["progress"]), [EpochLoss(**loss) for loss in saved["losses"]], saved["best"]
+        return at, [], _copy(run.model)
+    load_weights(run.model, saved["best"])
+    best = _copy(run.model)
+    load_weights(run.model, saved["model"])
+    load_optimizer(run.optimizer, saved["optimizer"])
+    set_random_state(saved["random"], run.fabric)
+    return at, [EpochLoss(**loss) for loss in saved["losses"]], best
 
 
 class _Clock:

@@ -18,11 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from whybuy.behavior.checkpoint import Checkpoint, run_card
 from whybuy.behavior.corpus import Cut, prepare
-from whybuy.behavior.cost import Cost, StepSize, reached_alone, training_flops
+from whybuy.behavior.cost import CPU_WATTS, Cost, StepSize, reached_alone, training_flops
+from whybuy.behavior.devices import all_processes
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
 from whybuy.behavior.folds import N_TWINS, folds_of_users
 from whybuy.behavior.model import BehaviorModel, ModelShape
+from whybuy.behavior.processes import Processes, first_before_others
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
@@ -114,28 +116,31 @@ class Beside:
     Attributes
     ----------
     checkpoints : of this log; an interrupted run keeps here what it needs to go on
-    tracking : the losses for TensorBoard or MLflow, where the config asks for it
+    tracking : the losses for TensorBoard or MLflow, where the config asks for it; None where others write them
     """
 
     checkpoints: Path
-    tracking: Path
+    tracking: Path | None
 
 
 def train_twins(
     store: SequenceStore,
     log: EventLog,
     config: Config,
-    folder: Path,
+    folder: Path | None,
     *,
     beside: Beside | None = None,
     report: Report = quiet,
-) -> Cost:
+) -> Cost | None:
     """Train both twins on the log, save them and their losses in ``folder``; return what it took.
 
     Parameters
     ----------
+    folder : None in a process that helps another to train the same: nothing is written, and nothing returned
     beside : where an interrupted run goes on from; nowhere where None
     """
+    # Before anything that takes long: a process that is lost from here on is missed by the others at once.
+    fabric = all_processes(config.behavior.strategy)
     family = family_of(store, config.causal)
     heads = _heads(family, store, log, config)
     n_own = own_items(log.items()["n_events"].to_numpy(np.int64))
@@ -143,7 +148,11 @@ def train_twins(
     share = min(1.0, config.behavior.max_events / max(1, log.quality.rows_kept))
     plan = _plan(int(share * log.quality.rows_kept), len(store.vocabulary.items), config)
     stored = beside.checkpoints / "examples" if beside is not None else None
-    corpus = prepare(store, heads, codes, cut=Cut(share, plan.context), folder=stored, report=report)
+    cut = Cut(share, plan.context)
+    # What the first process writes into the workspace, the others find there.
+    corpus = first_before_others(
+        lambda: prepare(store, heads, codes, cut=cut, folder=stored, report=report),
+    )
     n_events = sum(part.sequences.n_events for part in corpus)
     plan = replace(plan, rows=rows_of_a_step(n_events // N_TWINS, corpus[0].windows.length))
     texts = text_tensor(store)
@@ -156,8 +165,11 @@ def train_twins(
         split = split_users([part.position for part in folds], [part.twin != k for part in folds])
         start_from_rates(model, corpus, split.train)
         watch = _watch(k, run_card(shape=shape, plan=plan, twin=k), config, beside, report)
-        losses.append(fit(model, corpus, plan, split, watch=watch))
-        save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
+        losses.append(fit(model, corpus, plan, split, fabric=fabric, watch=watch))
+        if folder is not None:
+            save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
+    if folder is None:
+        return None
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
     training: dict[str, Any] = {
         "twins": [losses_to_json(history) for history in losses],
@@ -192,7 +204,7 @@ def _watch(twin: int, run: dict[str, Any], config: Config, beside: Beside | None
     if beside is None:
         return watch
     watch = replace(watch, checkpoint=Checkpoint(beside.checkpoints / f"twin-{twin}.checkpoint", run))
-    if config.behavior.track is None:
+    if config.behavior.track is None or beside.tracking is None:
         return watch
     return replace(watch, log=tracker(config.behavior.track, beside.tracking, f"twin-{twin + 1}"))
 
@@ -245,7 +257,9 @@ def cost_of(shape: ModelShape, plan: TrainingPlan, corpus: Sequence[Examples], l
     )
     flops = float(training_flops(shape, step)) * tokens / per_step
     seconds = sum(loss.seconds for loss in losses)
-    return Cost.of(tokens=tokens, flops=flops, seconds=seconds, bound=reached_alone(shape, step))
+    here = Processes.here()
+    bound, watts = reached_alone(shape, step) * here.world, CPU_WATTS * here.machines
+    return Cost.of(tokens=tokens, flops=flops, seconds=seconds, bound=bound, watts=watts)
 
 
 def text_tensor(store: SequenceStore) -> torch.Tensor | None:

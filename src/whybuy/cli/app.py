@@ -2,6 +2,7 @@
 
 import io
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,8 +11,11 @@ from typing import Annotated
 import typer
 
 import whybuy
+from whybuy.behavior.processes import Processes, first_to_fail, leading
 from whybuy.cli import act, answer, run, setup
-from whybuy.cli.session import USER_CAN_MEND
+from whybuy.cli.session import INTERRUPTED, USER_CAN_MEND
+from whybuy.errors import WhybuyError
+from whybuy.pipeline import take_part
 
 # The class of every mistake in the command's words; where it lives differs between versions of Typer.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -62,7 +66,11 @@ def main() -> None:
         sys.excepthook = report_defect
         # What libraries say to each other is for who develops; tests turn every warning into an error.
         warnings.simplefilter("ignore")
-    sys.exit(invoke(sys.argv[1:]))
+    if Processes.here().helps:
+        sys.exit(help_the_first())
+    with leading():
+        code = invoke(sys.argv[1:])
+    sys.exit(code)
 
 
 def invoke(words: Sequence[str]) -> int:
@@ -78,8 +86,29 @@ def invoke(words: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def help_the_first() -> int:
+    """Take part in the training of the process that was given the same words, and return the exit code.
+
+    It alone reads the words and answers them; this process speaks only where it fails and nobody spoke before.
+    """
+    try:
+        take_part()
+    except WhybuyError as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        if first_to_fail():
+            here = Processes.here()
+            typer.echo(f"whybuy (process {here.rank} of {here.world}): {error}", err=True)
+        return USER_CAN_MEND
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
 def report_defect(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
     """Say in one line that whybuy is at fault; installed as ``sys.excepthook``, after which Python exits with 1."""
+    if not first_to_fail():
+        return  # the process that failed first has said why; this one only lost it
     text = " ".join(str(error).split())
     typer.echo(
         f"a defect in whybuy: {kind.__name__}{f': {text:.300}' if text else ''}; rerun with --debug to see where",

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from whybuy.behavior.processes import first_to_fail
 from whybuy.config import Config, load_config
 from whybuy.errors import QuestionError, WhybuyError, WorkspaceError
 from whybuy.pipeline import CARD, Pipeline, StageDone
@@ -179,7 +180,8 @@ def command(function: Command) -> Command:
         except WhybuyError as error:
             if debug:
                 traceback.print_exc()
-            session.note(f"whybuy {function.__name__}: {error}")
+            if first_to_fail():
+                session.note(f"whybuy {function.__name__}: {error}")
             raise typer.Exit(USER_CAN_MEND) from error
         except KeyboardInterrupt:
             session.note("Interrupted. Finished stages are kept; run the same command again to go on.")
