@@ -23,6 +23,8 @@ from whybuy.behavior.tokens import GAP_BINS
 from whybuy.columns import ACTIONS
 
 _WIDE_LIMIT = 6.0
+_WITHOUT_COUNTS = 0.5
+"""Share of moments whose next event is learned from events alone; none where nothing is dropped in training."""
 _MOST_LOG_COUNT = 8.0
 
 
@@ -149,8 +151,9 @@ class NextEventHead(nn.Module):
 
     item_rate: Tensor
 
-    def __init__(self, width: int, n_items: int, n_categories: int, n_wide: int) -> None:
+    def __init__(self, width: int, n_items: int, n_categories: int, n_wide: int, dropout: float) -> None:
         super().__init__()
+        self.without = _WITHOUT_COUNTS if dropout else 0.0
         self.n_items, self.n_categories = n_items, n_categories
         self.read_wide = nn.Linear(n_wide, width, bias=False) if n_wide else None
         if self.read_wide is not None:
@@ -183,8 +186,8 @@ class NextEventHead(nn.Module):
         """Return (n, 2 width) from states before moments, the embedding of their times, and the counts of history."""
         if self.read_wide is not None:
             read = self.read_wide(counts)
-            if self.training:  # every other moment without: the states must learn to do without them
-                read = read * torch.randint(2, (len(read), 1), device=read.device)
+            if self.training and self.without:  # the states must learn to do without counts, too
+                read = read * (torch.rand(len(read), 1, device=read.device) >= self.without)
             now = now + read
         hidden: Tensor = self.read(torch.cat([state, now], dim=-1))
         return hidden

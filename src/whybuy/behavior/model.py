@@ -85,7 +85,7 @@ class BehaviorModel(nn.Module):
             else None
         )
         self.forecast = ForecastHead(width, shape.n_forecasts, shape.n_horizons) if shape.n_forecasts else None
-        self.next = NextEventHead(width, shape.n_items, shape.n_categories, shape.n_wide)
+        self.next = NextEventHead(width, shape.n_items, shape.n_categories, shape.n_wide, shape.trunk.dropout)
         self.counts = Counts(shape.n_wide)
         for table in (self.small, self.entity):
             nn.init.normal_(table.weight, std=0.5 / width**0.5)
