@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/ranking.py --sets beauty --seeds 1 --budget 300 --json
 
 Leave-one-out: the last item of every user is asked for, the one before it chooses among settings and weights, and
-nobody is trained on either. Every cell (set, model, seed) is written into ``--cache`` when it is done, so a run that
-was stopped goes on. Peers train for ``--budget`` seconds each on one thread, as ours; 0 leaves them out.
+nobody is trained on either. Every cell (set, model, seed) is written into ``--measured`` when it is done, so a run
+that was stopped goes on. Peers train for ``--budget`` seconds each on one thread, as ours; 0 leaves them out.
 """
 
 import argparse
@@ -191,7 +191,8 @@ def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str
 
 def run(args: argparse.Namespace) -> pd.DataFrame:
     """Every cell, from the cache where it is there."""
-    cells = args.cache / "cells.json"
+    cells = args.measured
+    cells.parent.mkdir(parents=True, exist_ok=True)
     kept: dict[str, Any] = json.loads(cells.read_text()) if cells.exists() else {}
 
     def keep(name: str, model: str, seed: int, values: dict[str, float]) -> None:
@@ -220,6 +221,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=300, help="seconds of training for each peer; 0 for no peers")
     parser.add_argument("--epochs", type=int, help="of ours; the plan's by default")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "ranking")
+    parser.add_argument("--measured", type=Path, default=ROOT / "benchmarks" / "measured" / "ranking.json")
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     table = run(args)

@@ -254,3 +254,20 @@ def test_an_empty_log_is_refused_and_a_log_without_items_gives_even_scores():
     assert not ItemKNN.fit(s, n_items=N_ITEMS, setting=KnnSetting(0, 5, own=False)).score(s, at).any()
     for half_life in (None, DAY):
         assert not Popular.fit(s, n_items=N_ITEMS, half_life_ms=half_life).score(s, at).any()
+
+
+def test_a_mixture_is_no_worse_than_either_and_its_weights_are_found():
+    rng = np.random.default_rng(0)
+    event, user = np.arange(4_000), np.arange(4_000) // 10
+    # The truth is one of two opinions at a time: 0.7 of the events are as the first says.
+    first, second = rng.dirichlet(np.ones(5), 4_000), rng.dirichlet(np.ones(5), 4_000)
+    p = 0.7 * first + 0.3 * second
+    came = (p.cumsum(1) > rng.random((4_000, 1))).argmax(1)
+    one, two = (EventLoss("x", event, user, -np.log(q[event, came]), -np.log(q[event, came])) for q in (first, second))
+    weights = one.best_weights(two)
+    assert weights == pytest.approx((0.7, 0.7), abs=0.06)
+    both = one.mixed(two, weights, name="both")
+    assert both.mean()[2] < min(one.mean()[2], two.mean()[2])
+    assert one.mixed(two, (1.0, 1.0), name="one").mean() == pytest.approx(one.mean())
+    with pytest.raises(QuestionError, match="judged different events"):
+        one.mixed(EventLoss("y", event + 1, user, two.action_nats, two.category_nats), weights, name="both")

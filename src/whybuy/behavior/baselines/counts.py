@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 
 from whybuy import columns as c
 from whybuy.behavior.baselines.ranking import (
@@ -256,16 +257,52 @@ class EventLoss:
         QuestionError
             The two did not judge the same events.
         """
+        self._require_same_events(other)
+        gap = self.action_nats + self.category_nats - other.action_nats - other.category_nats
+        low, high = _interval(gap, self.user)
+        n_users = len(np.unique(self.user))
+        return Difference(self.name, other.name, "nats per event", float(gap.mean()), low, high, n_users)
+
+    def mixed(self, other: "EventLoss", weights: tuple[float, float], *, name: str) -> "EventLoss":
+        """Return the loss of a mixture; ``weights`` are this model's, of the action and of the category given it.
+
+        Both factors stay normalized, so the mixture is a model of the next event as either of the two.
+
+        Raises
+        ------
+        QuestionError
+            The two did not judge the same events.
+        """
+        self._require_same_events(other)
+        action, category = (
+            _mixed_nats(own, others, weight)
+            for (own, others), weight in zip(self._factors(other), weights, strict=True)
+        )
+        return replace(self, name=name, action_nats=action, category_nats=category)
+
+    def best_weights(self, other: "EventLoss") -> tuple[float, float]:
+        """Return the weights of :meth:`mixed` with the least loss on these events, which taught neither."""
+        self._require_same_events(other)
+        action, category = (
+            float(
+                minimize_scalar(
+                    lambda w, o=own, t=others: _mixed_nats(o, t, w).mean(), bounds=(0, 1), method="bounded"
+                ).x
+            )
+            for own, others in self._factors(other)
+        )
+        return action, category
+
+    def _factors(self, other: "EventLoss") -> tuple[tuple[Doubles, Doubles], tuple[Doubles, Doubles]]:
+        return (self.action_nats, other.action_nats), (self.category_nats, other.category_nats)
+
+    def _require_same_events(self, other: "EventLoss") -> None:
         if not np.array_equal(self.event, other.event):
             raise QuestionError.of(
                 found=f"{self.name} and {other.name} judged different events",
                 needed="losses of the same events",
                 do="Judge the same events of the same sequences with both",
             )
-        gap = self.action_nats + self.category_nats - other.action_nats - other.category_nats
-        low, high = _interval(gap, self.user)
-        n_users = len(np.unique(self.user))
-        return Difference(self.name, other.name, "nats per event", float(gap.mean()), low, high, n_users)
 
     def summary(self) -> str:
         """Return the three figures in one sentence."""
@@ -486,6 +523,11 @@ def _category_share(action: Ints, category: Ints, width: int) -> Doubles:
 def _lookup(keys: Ints, counts: Ints, wanted: Ints) -> Ints:
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[place] == wanted, counts[place], 0)
+
+
+def _mixed_nats(own: Doubles, others: Doubles, weight: float) -> Doubles:
+    """Minus log of the weighted mean of two probabilities."""
+    return -np.logaddexp(np.log(max(weight, 1e-12)) - own, np.log(max(1 - weight, 1e-12)) - others)
 
 
 def _interval(values: Doubles, user: Ints) -> tuple[float, float]:
