@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from scipy.special import expit
 
-from whybuy.behavior.baselines.counts import EventLoss, MarkovEvents
+from whybuy.behavior.baselines.events import EventLoss, MarkovEvents
 from whybuy.behavior.baselines.judged import judge
 from whybuy.behavior.baselines.mlp import MlpPlan, train_mlp
 from whybuy.behavior.examples import Examples

@@ -7,7 +7,8 @@ import pytest
 
 from tests.events.sequences_by_hand import DAY, random_sequences, sequences, vocabulary
 from whybuy.behavior.baselines import counts as baselines
-from whybuy.behavior.baselines.counts import EventLoss, ItemKNN, KnnSetting, Markov, MarkovEvents, Popular
+from whybuy.behavior.baselines.counts import ItemKNN, KnnSetting, Markov, Popular
+from whybuy.behavior.baselines.events import EVENT_SMOOTHING, EventLoss, MarkovEvents
 from whybuy.behavior.baselines.ranking import evaluate, leave_one_out, time_split
 from whybuy.columns import ACTIONS
 from whybuy.errors import QuestionError
@@ -225,7 +226,7 @@ def test_smoothing_is_chosen_on_later_events(chain):
     model = MarkovEvents.tuned(early, chain, n_categories=3, since_ms=cut)
     judged = np.asarray(chain.ts_ms) >= cut
     best = model.log_loss(chain, judged=judged).mean()[2]
-    for smoothing in baselines.EVENT_SMOOTHING:
+    for smoothing in EVENT_SMOOTHING:
         other = MarkovEvents.fit(early, n_categories=3, smoothing=smoothing)
         assert other.log_loss(chain, judged=judged).mean()[2] >= best
     # The detour is a coin of one in five: no model can be better than its entropy by more than chance.

@@ -39,7 +39,8 @@ def shop() -> tuple[Examples, TwinModels]:
     s = sequences(users)
     data = examples(s, end_ms=int(s.ts_ms[-1]), context=64)
     plan = TrainingPlan(
-        trunk=replace(TRUNK, width=32), epochs=14, rows=4, learning_rate=8e-3, patience=14, context=64, weights=WEIGHTS,
+        trunk=replace(TRUNK, width=32, dropout=0.1), epochs=30, rows=4, learning_rate=8e-3, patience=30, context=64,
+        weights=WEIGHTS,
         judged_by=("action", "forecast"),
     )  # fmt: skip
     twins = []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from whybuy.behavior.baselines.counts import EventLoss
+from whybuy.behavior.baselines.events import EventLoss
 from whybuy.behavior.batch import Moment
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.model import BehaviorModel
