@@ -3,8 +3,10 @@
     .venv/bin/python benchmarks/ranking.py --sets beauty --seeds 1 --budget 300 --json
 
 Leave-one-out: the last item of every user is asked for, the one before it chooses among settings and weights, and
-nobody is trained on either. Every cell (set, model, seed) is written into ``--measured`` when it is done, so a run
-that was stopped goes on. Peers train for ``--budget`` seconds each on one thread, as ours; 0 leaves them out.
+nobody is trained on either. Sets named "later": what is asked for is the first item of everyone after nine tenths of
+the events; the last tenth before that chooses. Every cell (set, model, seed) is written into ``--measured`` when it is
+done, so a run that was stopped goes on. Peers train for ``--budget`` seconds each, on as many threads as ours; 0 leaves
+them out.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,16 @@ import pandas as pd
 
 from whybuy.behavior.baselines.counts import ItemKNN, Markov, Popular
 from whybuy.behavior.baselines.mixture import Member, Mixture
-from whybuy.behavior.baselines.ranking import Ranker, RankingTask, evaluate, leave_one_out
+from whybuy.behavior.baselines.ranking import Ranker, RankingTask, evaluate, leave_one_out, own_items, time_split
 from whybuy.behavior.sequence_ranker import SequenceRanker
 from whybuy.behavior.sizes import TrainingPlan, Weights
 from whybuy.behavior.transformer import TrunkShape
-from whybuy.config import config_from_dict
+from whybuy.config import Config, config_from_dict, load_config
 from whybuy.events.log import EventLog
+from whybuy.events.propose import propose, write_config
 from whybuy.events.sequences import Sequences, SequenceStore, concatenate, encode_log
 from whybuy.events.shards import ingest
+from whybuy.worlds import draw_demo, write_demo
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WHYBUY_DATA", ROOT.parent / "shared" / "data")).resolve()
@@ -101,12 +105,51 @@ def movielens(folder: Path) -> dict[str, Any]:
     }
 
 
-SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "beauty": lambda folder: amazon("beauty", folder),
-    "sports": lambda folder: amazon("sports", folder),
-    "toys": lambda folder: amazon("toys", folder),
-    "movielens_100k": movielens,
+def demo(folder: Path) -> Config:
+    """The demo shop of seed 0."""
+    return load_config(write_demo(draw_demo(0), folder / "shop"))
+
+
+def proposed(name: str, folder: Path) -> Config:
+    """A log with the mapping that is proposed for it."""
+    path = folder / "whybuy.toml"
+    write_config(propose(DATA / name, into=folder), path)
+    return load_config(path)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A set: where it is from, whether it has times, whether later items are asked for, and passes of training."""
+
+    config: Callable[[Path], Config]
+    timed: bool = True
+    later: bool = False
+    epochs: int = 40
+
+
+def mapped(entries: Callable[[Path], dict[str, Any]]) -> Callable[[Path], Config]:
+    """A config from its entries."""
+    return lambda folder: config_from_dict(entries(folder), base=folder)
+
+
+SETS = {
+    "beauty": Bench(mapped(lambda folder: amazon("beauty", folder)), timed=False),
+    "sports": Bench(mapped(lambda folder: amazon("sports", folder)), timed=False),
+    "toys": Bench(mapped(lambda folder: amazon("toys", folder)), timed=False),
+    "movielens_100k": Bench(mapped(movielens)),
+    "movielens_100k_later": Bench(mapped(movielens), later=True, epochs=15),
+    "taobao_later": Bench(lambda folder: proposed("taobao_userbehavior_100k", folder), later=True, epochs=15),
+    "demo_later": Bench(demo, later=True, epochs=10),
+    "online_retail_ii_later": Bench(lambda folder: proposed("online_retail_ii", folder), later=True, epochs=5),
 }
+
+
+def tasks(name: str, sequences: Sequences) -> tuple[RankingTask, RankingTask]:
+    """What is asked in the end, and what chooses."""
+    if not SETS[name].later:
+        return leave_one_out(sequences), leave_one_out(sequences, validation=True)
+    test = time_split(sequences, at_ms=int(np.quantile(np.asarray(sequences.ts_ms), 0.9)))
+    return test, time_split(test.train, at_ms=int(np.quantile(np.asarray(test.train.ts_ms), 0.9)))
 
 
 def opened(name: str, cache: Path) -> SequenceStore:
@@ -115,7 +158,7 @@ def opened(name: str, cache: Path) -> SequenceStore:
     if not (folder / "done").exists():
         for part in ("log", "sequences"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        log = ingest(config_from_dict(SETS[name](folder), base=folder), folder / "log")
+        log = ingest(SETS[name].config(folder), folder / "log")
         encode_log(log, folder / "sequences")
         (folder / "done").touch()
     return SequenceStore.open(folder / "sequences", EventLog.open(folder / "log"))
@@ -135,22 +178,22 @@ def ours(name: str, cache: Path, seed: int, epochs: int | None) -> Iterator[tupl
     store = opened(name, cache)
     sequences: Sequences = concatenate(list(store))
     n_items = len(store.vocabulary.items)
-    test, validation = leave_one_out(sequences), leave_one_out(sequences, validation=True)
-    timed = name == "movielens_100k"
-    plan = replace(PLAN, seed=seed, epochs=epochs or PLAN.epochs)
-    if timed:
-        plan = replace(plan, trunk=replace(plan.trunk, time_aware=True), context=256, rows=16, negatives=None)
+    test, validation = tasks(name, sequences)
+    bench = SETS[name]
+    plan = replace(PLAN, seed=seed, epochs=epochs or bench.epochs)
+    if bench.timed:
+        plan = replace(plan, trunk=replace(plan.trunk, time_aware=True), context=256, rows=16)
     start = time.perf_counter()
     ranker, _ = SequenceRanker.trained(validation.train, store.vocabulary, plan)
     seconds = time.perf_counter() - start
     speed = {"seconds": seconds, "events/s": plan.epochs * validation.train.n_events / seconds}
     yield "Transformer", judged(ranker, test, "Transformer") | speed
-    if timed:
+    if bench.timed:
         yield "Transformer, time unknown", judged(replace(ranker, knows_time=False), test, "time unknown") | speed
     counts: list[Member] = []
-    for baseline, options in ((Popular, {"has_times": timed}), (Markov, {}), (ItemKNN, {})):
+    for baseline, options in ((Popular, {"has_times": bench.timed}), (Markov, {}), (ItemKNN, {})):
         fitted = baseline.tuned(validation.train, validation, n_items=n_items, **options)
-        if baseline is not Popular:  # the chain is smoothed towards it
+        if baseline is not Popular or bench.timed:  # the chain is smoothed towards plain popularity
             counts.append(Member(baseline.__name__, fitted))
         if seed == 1:
             yield baseline.__name__, judged(fitted, test, baseline.__name__)
@@ -165,11 +208,14 @@ def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str
     from benchmarks.peers.environment import environment
 
     sequences = concatenate(list(opened(name, cache)))
-    test = leave_one_out(sequences)
-    history = test.history
-    user = np.repeat(np.arange(history.n_users), np.diff(history.offsets))
-    events = pd.DataFrame({"user": user, "item": np.asarray(history.item), "position": np.arange(history.n_events)})
-    targets = pd.DataFrame({"user": np.arange(history.n_users), "item": test.target})
+    test, _ = tasks(name, sequences)
+    train = test.train
+    events = pd.DataFrame(
+        {"user": train.event_user, "item": np.asarray(train.item), "position": np.arange(train.n_events)}
+    )
+    events = events[own_items(train)]  # peers read items only
+    asked = pd.Index(train.user_ids).get_indexer(test.history.user_ids)
+    targets = pd.DataFrame({"user": asked, "item": test.target})
     folder = cache / name
     events.to_parquet(folder / "events.parquet")
     targets.to_parquet(folder / "targets.parquet")

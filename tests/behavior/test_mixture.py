@@ -58,3 +58,34 @@ def test_logarithms_are_turned_into_probabilities():
 def test_who_knows_nothing_of_a_user_is_even_handed():
     found = Member("m", Fixed((0, 0, 0))).probability(task([1]).history, np.array([0]))
     assert found[0] == pytest.approx([1 / 3] * 3)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Scores of 400 items, drawn anew for every user by seed."""
+
+    seed: int
+
+    def score(self, history, ts_ms):
+        rng = np.random.default_rng(self.seed)
+        return rng.dirichlet(np.full(400, 0.02), 60).astype(np.float32)[: history.n_users]
+
+
+def test_weights_from_shortlists_are_those_of_the_whole_catalog(monkeypatch: pytest.MonkeyPatch):
+    words = replace(
+        wide(),
+        items=np.arange(400).astype(object),
+        item_category=np.zeros(400, np.int32),
+        item_brand=np.full(400, "acme", object),
+        item_brand_code=np.zeros(400, np.int32),
+        item_text=np.full(400, -1, np.int32),
+    )
+    best = [Drawn(seed).score(sequences({f"u{i}": [(0, "view", 0)] for i in range(60)}), None) for seed in (1, 2)]
+    targets = (0.7 * best[0] + 0.3 * best[1]).argmax(1)
+    users = {f"u{i:02d}": [(0, "view", 0), (1000, "view", int(t))] for i, t in enumerate(targets)}
+    asked = leave_one_out(sequences(users, words))
+    members = (Member("one", Drawn(1)), Member("two", Drawn(2)))
+    short = Mixture.tuned(members, asked).weights
+    monkeypatch.setattr("whybuy.behavior.baselines.mixture._FIRST", 400)
+    assert short == Mixture.tuned(members, asked).weights
+    assert 0.5 < short[0] < 0.9
