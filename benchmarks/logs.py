@@ -5,8 +5,8 @@
 Each log is run by the program itself in a folder of its own. Written down are rows, seconds, and how far the model's
 probabilities are from what happened: the expected calibration error of propensities (e) and outcomes (m) in the last
 fifth of the time, of the worst head and the mean over heads weighted by decisions, as they are and after the
-cross-fitted repair. Logs that stand in ``--measured`` are not run again. There is no peer; ``agree`` is 0 where every
-log ends with 0, and nothing is printed otherwise.
+cross-fitted repair, beside what perfect heads would show on as many decisions. Logs that stand in ``--measured`` are
+not run again. There is no peer; ``agree`` is 0 where every log ends with 0, and nothing is printed otherwise.
 """
 
 import argparse
@@ -58,6 +58,9 @@ def calibration(curves: pd.DataFrame) -> dict[str, float | int]:
     found: dict[str, float | int] = {}
     for kind, heads in curves.groupby("kind") if len(curves) else ():
         found[f"{kind} heads"] = len(heads)
+        found[f"{kind} worst by chance"] = float(heads["ece_by_chance"].max())
+        beyond = heads["ece_repaired"] - heads["ece_by_chance"]
+        found[f"{kind} above beyond chance"] = int((beyond > WANTED_ECE).sum())
         for when, column in (("", "ece"), (" repaired", "ece_repaired")):
             found[f"{kind} worst{when}"] = float(heads[column].max())
             found[f"{kind} mean{when}"] = float((heads[column] * heads["n"]).sum() / heads["n"].sum())

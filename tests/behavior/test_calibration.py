@@ -18,6 +18,16 @@ def test_a_calibrated_head_has_hardly_any_error():
     assert BinSums.of(p, y, keep, fold, 3).error()[0] < 0.006
 
 
+def test_what_is_left_of_a_calibrated_head_is_what_chance_makes():
+    shown, told = [], []
+    for seed in range(20):
+        sums = BinSums.of(*drawn(1.0, n=2_000, seed=seed), 3)
+        shown.append(sums.error()[0])
+        told.append(sums.sampling_error()[0])
+    assert np.mean(shown) == pytest.approx(np.mean(told), rel=0.15)
+    assert np.mean(told) > 0.01  # 2,000 decisions cannot tell an error of a hundredth from none
+
+
 def test_the_error_of_a_bent_head_is_measured_and_repaired():
     p, y, keep, fold = drawn(0.5)
     sums = BinSums.of(p, y, keep, fold, 3)

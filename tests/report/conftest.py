@@ -189,7 +189,7 @@ def calibration_json():
     def curve(name, kind, bend):
         said = [0.001 * 1.5**k for k in range(14)]
         happened = [p**bend for p in said]
-        sizes = {"n": 14 * 500, "ece": 0.0042, "ece_repaired": 0.0042, "weight": [500] * 14}
+        sizes = {"n": 14 * 500, "ece": 0.0042, "ece_repaired": 0.0042, "ece_by_chance": 0.004, "weight": [500] * 14}
         return {"name": name, "kind": kind, "predicted": said, "happened": happened, **sizes}
 
     return {"7d": [curve("view:shoes", "e", 1.02), curve("view:boots", "e", 0.98), curve("purchase:*", "m", 1.05)]}

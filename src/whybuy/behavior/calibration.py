@@ -72,6 +72,19 @@ class BinSums:
             found: Float64 = np.abs(happened - predicted).sum(0) / n.sum(0)
         return found
 
+    def sampling_error(self) -> Float64:
+        """Return (n_heads,) the error that perfect predictions would show on as many decisions, by chance alone.
+
+        In a bin of n predictions of mean p the share that happens misses p by sqrt(2 p (1 - p) / (pi n)) on average
+        (the mean of |x| for a normal x) where decisions are independent. Those of one user are not, so this is a lower
+        bound.
+        """
+        n, predicted = self.n.sum(0), self.predicted.sum(0)
+        p = np.divide(predicted, n, out=np.zeros_like(n), where=n > 0)
+        with np.errstate(invalid="ignore"):
+            found: Float64 = np.sqrt(2 / np.pi * n * p * (1 - p)).sum(0) / n.sum(0)
+        return found
+
     def repaired(self) -> "BinSums":
         """Return the sums after isotonic regression, fitted for every fold on the other folds."""
         predicted = self.predicted.copy()
@@ -108,6 +121,7 @@ class Reliability:
     kind : "e" (propensity) or "m" (outcome within the horizon)
     n : predictions
     ece, ece_repaired : expected calibration error before and after the cross-fitted isotonic repair
+    ece_by_chance : what a perfect head would show on so many decisions, at least
     predicted, happened, weight : of every bin that has predictions
     """
 
@@ -116,6 +130,7 @@ class Reliability:
     n: int
     ece: float
     ece_repaired: float
+    ece_by_chance: float
     predicted: tuple[float, ...]
     happened: tuple[float, ...]
     weight: tuple[int, ...]
@@ -133,7 +148,7 @@ class Reliability:
 
 def reliabilities(sums: BinSums, names: list[str], kind: str) -> list[Reliability]:
     """Return the curves of all heads that have predictions; only those that need it are repaired."""
-    error, repaired = sums.error(), sums.repaired().error()
+    error, repaired, by_chance = sums.error(), sums.repaired().error(), sums.sampling_error()
     found = []
     for head, name in enumerate(names):
         n, predicted, happened = (part[:, :, head].sum(0) for part in (sums.n, sums.predicted, sums.happened))
@@ -147,6 +162,7 @@ def reliabilities(sums: BinSums, names: list[str], kind: str) -> list[Reliabilit
                 n=int(n.sum()),
                 ece=float(error[head]),
                 ece_repaired=float(repaired[head] if error[head] > NEEDED_ECE else error[head]),
+                ece_by_chance=float(by_chance[head]),
                 predicted=tuple((predicted[used] / n[used]).tolist()),
                 happened=tuple((happened[used] / n[used]).tolist()),
                 weight=tuple(n[used].astype(int).tolist()),
