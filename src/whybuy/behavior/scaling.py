@@ -207,7 +207,7 @@ class ScalingLaw:
                     x=[run.events for run in mine],
                     y=[run.loss for run in mine],
                     mode="markers",
-                    marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 2.4, "color": color}},
+                    marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 2.2, "color": color}},
                     name=name,
                     legendgroup=name,
                     showlegend=False,
@@ -215,7 +215,7 @@ class ScalingLaw:
         if self.held_out:
             grey = {"color": _COLORS[-1], "symbol": "diamond-open", "size": 10, "line": {"width": 2.4}}
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=grey, name="held out of the fit")
-        return _dressed(figure)
+        return _dressed(figure, {_rounded(run.events) for run in all_runs})
 
     @property
     def _grid(self) -> Floats:
@@ -294,6 +294,11 @@ def _refuse(runs: Sequence[Run]) -> None:
         )
 
 
+def _rounded(n: float) -> float:
+    """Two digits: users are whole, so amounts that should be equal are nearly so."""
+    return float(f"{n:.2g}")
+
+
 def _short(n: float) -> str:
     """Write 98,880 as 99k."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
@@ -302,9 +307,10 @@ def _short(n: float) -> str:
     return f"{n:.3g}"
 
 
-def _dressed(figure: "Figure") -> "Figure":
-    """Give axes their names; both fit the runs, so neither begins at zero, and that is said."""
-    figure.update_xaxes(type="log", title_text="events seen in training, all passes (logarithmic)", dtick="D2")
+def _dressed(figure: "Figure", seen: set[float]) -> "Figure":
+    """Give axes their names; the loss does not begin at zero, and that is said."""
+    ticks = {"tickvals": sorted(seen), "ticktext": [_short(n) for n in sorted(seen)]}
+    figure.update_xaxes(type="log", title_text="events seen in training, all passes (logarithmic)", **ticks)
     figure.update_yaxes(title_text="held-out loss, nats per decision (not from zero)")
     figure.update_layout(
         height=480,
