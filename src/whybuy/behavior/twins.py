@@ -241,21 +241,25 @@ def codes_of(store: SequenceStore, *, n_own: int) -> Codes:
     return Codes(SmallFields.of(store.vocabulary), Entities.of(store.vocabulary, n_own=n_own))
 
 
-def cost_of(shape: ModelShape, plan: TrainingPlan, corpus: Sequence[Examples], losses: list[EpochLoss]) -> Cost:
-    """Return what these passes took, against the same matrix products alone."""
+def typical_step(plan: TrainingPlan, corpus: Sequence[Examples], losses: list[EpochLoss]) -> StepSize:
+    """Return what a step of these passes read on average."""
     tokens, decisions = sum(loss.tokens for loss in losses), sum(loss.decisions for loss in losses)
     length = corpus[0].windows.length
-    per_step = plan.rows * length
-    steps = max(1, round(tokens / per_step))
+    steps = max(1, round(tokens / (plan.rows * length)))
     per_moment = sum(part.sequences.n_events for part in corpus) / max(sum(len(part.moments) for part in corpus), 1)
-    step = StepSize(
+    return StepSize(
         rows=plan.rows,
         length=length,
         decisions=max(1, decisions // steps),
         events=max(1, round(per_moment * decisions / steps)),
-        candidates=plan.negatives or shape.n_items + 1,
+        candidates=plan.negatives or corpus[0].codes.entities.n_items + 1,
     )
-    flops = float(training_flops(shape, step)) * tokens / per_step
+
+
+def cost_of(shape: ModelShape, plan: TrainingPlan, corpus: Sequence[Examples], losses: list[EpochLoss]) -> Cost:
+    """Return what these passes took, against the same matrix products alone."""
+    tokens, step = sum(loss.tokens for loss in losses), typical_step(plan, corpus, losses)
+    flops = float(training_flops(shape, step)) * tokens / (step.rows * step.length)
     seconds = sum(loss.seconds for loss in losses)
     here = Processes.here()
     bound, watts = reached_alone(shape, step) * here.world, CPU_WATTS * here.machines
