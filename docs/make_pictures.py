@@ -33,8 +33,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; background: {page}; color: {ink}; font-family: system-ui, "Segoe UI", Roboto, Arial, sans-serif; }}
 h1 {{ font-size: 25px; letter-spacing: -.015em; margin: 22px 14px 4px; }}
 p {{ font-size: 16px; margin: 0 14px; color: {muted}; }}
-</style><h1>What co-occurrence says, and what is true</h1>
-<p>Change in the chance of a purchase within 7 days, in a simulated shop whose true effects are known.</p>
+</style><h1>{title}</h1>
+<p>{lead}</p>
 <div id="figure"></div><script>{script}</script><script>
 const figure = {figure};
 const lines = {{ gridcolor: "{line}", linecolor: "{line}" }};
@@ -43,6 +43,8 @@ for (const axis of ["xaxis", "yaxis"]) Object.assign(figure.layout[axis], lines)
 Plotly.newPlot("figure", figure.data, figure.layout, {{ displayModeBar: false, staticPlot: true }});
 </script>
 """
+TITLE = "What co-occurrence says, and what is true"
+LEAD = "Change in the chance of a purchase within 7 days, in a simulated shop whose true effects are known."
 
 
 def main() -> None:
@@ -60,9 +62,10 @@ def main() -> None:
         photograph(page_of(figure, theme), figure.layout.height + HEADER, arguments.output / f"demo-{theme}.png")
 
 
-def page_of(figure: Figure, theme: str) -> str:
+def page_of(figure: Figure, theme: str, *, title: str = TITLE, lead: str = LEAD) -> str:
     """Return the figure as a page of its own."""
-    return PAGE.format(script=plotly_script(), figure=figure_json(figure), width=WIDTH, **THEMES[theme])
+    words = {"title": title, "lead": lead, "script": plotly_script(), "figure": figure_json(figure)}
+    return PAGE.format(**words, width=WIDTH, **THEMES[theme])
 
 
 def photograph(page: str, height: int, path: Path) -> None:
