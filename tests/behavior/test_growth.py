@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tests.behavior.small_models import codes
@@ -12,6 +13,7 @@ from whybuy.behavior.growth import (
     GPUS,
     LogSizes,
     Machine,
+    advised,
     counted,
     nearest_recipe,
     recipes,
@@ -19,7 +21,7 @@ from whybuy.behavior.growth import (
     training,
 )
 from whybuy.behavior.model import BehaviorModel
-from whybuy.behavior.scaling import fit_law
+from whybuy.behavior.scaling import Run, fit_law
 from whybuy.behavior.sizes import RECIPES
 
 SLOW = Machine("slow", flops_per_s=1e9, full_width=64, watts=100, tokens=4_096)
@@ -48,24 +50,27 @@ def test_a_step_takes_its_launch_however_little_there_is_to_compute():
     assert GPUS[0].hours(1.0, 32_768 * 1_000, width=64) == pytest.approx(1_000 * 0.02 / 3600)
 
 
-def test_both_twins_are_priced_at_the_recipe_next_to_the_laws_size(law):
-    row = training(law, [SLOW], [1e7], passes=2, tokens_per_event=1.1).iloc[0]
-    assert row["seen_by_a_twin"] == 1e7
-    assert row["recipe"] == nearest_recipe(row["parameters"])
-    size = counted_trunk(row["recipe"])
-    assert row["flops"] == pytest.approx(2 * 1e7 * float(law.ladder.of_size(size)))
-    assert row["slow hours"] == pytest.approx(row["flops"] / 1e9 / 3600)
-    assert row["low"] <= row["parameters"] <= row["high"]
-
-
-def counted_trunk(recipe):
-    return {"tiny": 98_624, "small": 787_584}[recipe]
+def test_every_recipe_is_priced_for_both_twins(law):
+    found = training(law.ladder, [SLOW], [1e7], passes=2, tokens_per_event=1.1).set_index("recipe")
+    assert list(found.index) == list(RECIPES)
+    assert found.loc["small", "flops"] == pytest.approx(2 * 1e7 * float(law.ladder.of_size(787_584)))
+    assert found.loc["small", "hours"] == pytest.approx(found.loc["small", "flops"] / 1e9 / 3600)
 
 
 def test_a_larger_log_asks_for_a_larger_model(law):
-    grown = training(law, [SLOW], [1e6, 1e8, 1e10], passes=2, tokens_per_event=1.1)
-    assert grown["parameters"].is_monotonic_increasing
-    assert grown["extrapolated"].tolist() == [False, True, True]
+    found = advised(law, [1e7, 3e7, 1e8], passes=2)
+    assert found["told"].all()
+    assert found["parameters"].is_monotonic_increasing
+    assert found["recipe"].tolist() == [nearest_recipe(size) for size in found["parameters"]]
+
+
+def test_no_recipe_is_advised_where_the_runs_do_not_tell():
+    flat = [Run(run.parameters, run.events, 5.2 + 30 / run.events**0.35) for run in runs_of()]
+    noise = np.random.default_rng(0).normal(0, 0.003, len(flat))
+    runs = [Run(run.parameters, run.events, run.loss + e) for run, e in zip(flat, noise, strict=True)]
+    found = advised(fit_law(runs, ladder=ladder(), n_draws=40), [1e7], passes=2)
+    assert not found.loc[0, "told"]
+    assert found.loc[0, "recipe"] is None
 
 
 @pytest.mark.parametrize(("size", "name"), [(3_000, "tiny"), (99_000, "tiny"), (500_000, "small"), (9e9, "xl")])
@@ -74,10 +79,15 @@ def test_the_nearest_recipe(size, name):
 
 
 def test_shards_grow_where_there_can_be_no_more_of_them():
-    found = storage(LogSizes(shards=10, sequences=40, memory=900, tokens=1), [1e6, 1e9])
+    found = storage(LogSizes(shards=10, sequences=40, prepared=900, tokens=1), [1e6, 1e9])
     assert found["shards"].tolist() == [4, 512]
-    assert found["memory"].tolist() == [9e8, 9e11]
-    assert found["memory_of_a_shard"].tolist() == [9e8 / 4, 9e11 / 512]
+    assert found["events_per_shard"].tolist() == [250_000, 1e9 / 512]
+    assert found["prepared"].tolist() == [9e8, 9e11]
+
+
+def test_training_holds_one_part_in_memory():
+    found = storage(LogSizes(shards=10, sequences=40, prepared=900, tokens=1), [1e5, 1e6, 1e9])
+    assert found["memory"].tolist() == [9e7, 9e8, 9e8]
 
 
 def test_parameters_are_counted_without_making_them():
@@ -89,7 +99,7 @@ def test_parameters_are_counted_without_making_them():
 
 
 def test_a_checkpoint_of_training_holds_every_number_four_times(law):
-    found = recipes(law, SHAPE).set_index("recipe")
+    found = recipes(law.ladder, SHAPE).set_index("recipe")
     assert list(found.index) == list(RECIPES)
     assert (found["training_checkpoint"] == 4 * found["weights"]).all()
     assert found.loc["xl", "trunk"] == 1_006_716_928

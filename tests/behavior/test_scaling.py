@@ -104,8 +104,20 @@ def test_the_size_for_some_events_is_the_best_of_the_budget_it_takes():
     assert law.size_for(3e8).parameters > found.parameters
 
 
-def test_the_end_of_the_ladder_is_told():
-    assert fit_law(runs_of(), ladder=ladder(), n_draws=3).best_size(1e30).at_edge
+def test_a_size_at_the_end_of_the_ladder_is_not_told():
+    law = fit_law(runs_of(), ladder=ladder(), n_draws=20)
+    assert law.best_size(1e13).told
+    assert not law.best_size(1e30).told
+
+
+def test_an_exponent_that_the_runs_cannot_tell_is_named():
+    runs = [Run(run.parameters, run.events, 5.2 + 30 / run.events**0.35) for run in runs_of()]
+    noise = np.random.default_rng(0).normal(0, 0.003, len(runs))
+    law = fit_law([Run(r.parameters, r.events, r.loss + e) for r, e in zip(runs, noise, strict=True)], ladder=ladder())
+    assert law.untold == ("alpha",)
+    assert "these runs cannot tell the exponent of the size" in law.summary()
+    assert not law.best_size(1e13).told
+    assert fit_law(runs_of(noise=5e-4), ladder=ladder(), n_draws=60).untold == ()
 
 
 def test_an_event_costs_what_is_counted_and_more_on_the_way_up():

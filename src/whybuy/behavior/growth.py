@@ -5,6 +5,7 @@ was ingested, and how fast a machine is, how many watts it draws and how well ma
 where nobody measured it: every assumption is a field below.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from whybuy.behavior.corpus import PART_EVENTS
 from whybuy.behavior.cost import CPU_WATTS, GPU_WATTS
 from whybuy.behavior.folds import N_TWINS
-from whybuy.behavior.ladder import trunk_parameters
+from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.scaling import ScalingLaw
 from whybuy.behavior.sizes import RECIPES
@@ -98,56 +100,43 @@ class LogSizes:
     Attributes
     ----------
     shards, sequences : bytes on disk of the Parquet shards and of the integers made from them
-    memory : bytes in memory of what a model is taught from
+    prepared : bytes of what a model is taught from: tokens, labels, features of history
     tokens : read per event and pass
     """
 
     shards: float
     sequences: float
-    memory: float
+    prepared: float
     tokens: float
 
 
-def training(
-    law: ScalingLaw,
-    machines: Iterable[Machine],
-    log_events: Iterable[float],
-    *,
-    passes: int,
-    tokens_per_event: float,
-) -> pd.DataFrame:
-    """Return what training the twins of logs of these sizes takes, a row each.
+def advised(law: ScalingLaw, log_events: Iterable[float], *, passes: int) -> pd.DataFrame:
+    """Return the size that the law advises for logs of these sizes, a row each.
 
-    Every twin is trained on half of the users, so it sees ``passes / 2`` times the log's events. The law's size is the
-    one for which that many events are the right amount (:meth:`ScalingLaw.size_for`); what is priced is the recipe
-    next to it on a logarithmic scale, both twins together.
+    A twin is trained on half of the users, so it sees ``passes / 2`` times the log's events. The size is the one for
+    which that many events are the right amount (:meth:`ScalingLaw.size_for`), ``recipe`` the one next to it; where
+    ``told`` is false, the runs do not tell it and the interval is all there is.
     """
-    machines, rows = list(machines), []
+    rows = []
     for n in log_events:
+        best = law.size_for(passes * n / N_TWINS)
+        recipe = nearest_recipe(best.parameters) if best.told else None
+        sizes = {"parameters": best.parameters, "low": best.low, "high": best.high}
+        rows.append({"log_events": n, **sizes, "told": best.told, "recipe": recipe})
+    return pd.DataFrame(rows)
+
+
+def training(
+    ladder: Ladder, machines: Iterable[Machine], log_events: Iterable[float], *, passes: int, tokens_per_event: float
+) -> pd.DataFrame:
+    """Return what training both twins takes, one after another: a row per size of the log, recipe and machine."""
+    rows = []
+    for n, (name, recipe), machine in itertools.product(log_events, RECIPES.items(), machines):
         seen = passes * n / N_TWINS
-        best = law.size_for(seen)
-        recipe = nearest_recipe(best.parameters)
-        trunk = RECIPES[recipe].trunk
-        size = trunk_parameters(trunk)
-        expected = law.predict(size, seen).iloc[0]
-        flops = N_TWINS * seen * float(law.ladder.of_size(size))
-        row = {
-            "log_events": n,
-            "seen_by_a_twin": seen,
-            "parameters": best.parameters,
-            "low": best.low,
-            "high": best.high,
-            "at_edge": best.at_edge,
-            "recipe": recipe,
-            "loss": expected["loss"],
-            "extrapolated": expected["extrapolated"],
-            "flops": flops,
-        }
-        for machine in machines:
-            # The twins are trained one after another.
-            hours = N_TWINS * machine.hours(flops / N_TWINS, tokens_per_event * seen, trunk.width)
-            row |= {f"{machine.name} hours": hours, f"{machine.name} kwh": machine.kwh(hours)}
-        rows.append(row)
+        flops = seen * float(ladder.of_size(trunk_parameters(recipe.trunk)))
+        hours = N_TWINS * machine.hours(flops, tokens_per_event * seen, recipe.trunk.width)
+        of_row = {"log_events": n, "recipe": name, "machine": machine.name, "flops": N_TWINS * flops}
+        rows.append({**of_row, "hours": hours, "kwh": machine.kwh(hours)})
     return pd.DataFrame(rows)
 
 
@@ -157,7 +146,10 @@ def nearest_recipe(parameters: float) -> str:
 
 
 def storage(sizes: LogSizes, log_events: Iterable[float]) -> pd.DataFrame:
-    """Return what logs of these sizes take on disk and in memory, a row each."""
+    """Return what logs of these sizes take on disk, and what training on them holds in memory, a row each.
+
+    Memory is that of one prepared part: the pages of others may be dropped by the system.
+    """
     rows = []
     for n in log_events:
         shards = min(MAX_SHARDS, max(1, int(np.ceil(n / EVENTS_PER_SHARD))))
@@ -168,14 +160,14 @@ def storage(sizes: LogSizes, log_events: Iterable[float]) -> pd.DataFrame:
                 "events_per_shard": n / shards,
                 "parquet": n * sizes.shards,
                 "sequences": n * sizes.sequences,
-                "memory": n * sizes.memory,
-                "memory_of_a_shard": n / shards * sizes.memory,
+                "prepared": n * sizes.prepared,
+                "memory": min(n, PART_EVENTS) * sizes.prepared,
             }
         )
     return pd.DataFrame(rows)
 
 
-def recipes(law: ScalingLaw, shape: ModelShape) -> pd.DataFrame:
+def recipes(ladder: Ladder, shape: ModelShape) -> pd.DataFrame:
     """Return the parameters, arithmetic and files of every recipe, with the heads of ``shape`` and a full catalog."""
     shape = replace(shape, n_entity_rows=1 + OWN_ITEMS + OWN_NODES + OWN_BRANDS + 3 * HASH_BUCKETS)
     rows = []
@@ -189,7 +181,7 @@ def recipes(law: ScalingLaw, shape: ModelShape) -> pd.DataFrame:
                 "trunk": trunk,
                 "embeddings": embeddings,
                 "heads": everything - trunk - embeddings,
-                "flops_per_event": float(law.ladder.of_size(trunk)),
+                "flops_per_event": float(ladder.of_size(trunk)),
                 "weights": _BYTES_OF_A_NUMBER * everything,
                 "training_checkpoint": _BYTES_OF_A_NUMBER * _COPIES_IN_TRAINING * everything,
             }

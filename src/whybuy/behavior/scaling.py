@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from whybuy.behavior.ladder import Ladder
-from whybuy.behavior.scaling_fit import Floats, fitted, fitted_again, log_loss
+from whybuy.behavior.scaling_fit import EXPONENTS, Floats, fitted, fitted_again, log_loss
 from whybuy.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class BestSize:
     low, high : 95% interval of the parameters
     loss : predicted
     extrapolated : size or events are more than ``BEYOND`` times those of the largest run
-    at_edge : the least loss is at the ladder's end, so the best size may lie beyond
+    told : whether the runs tell this size: both exponents are told, and the interval ends before the ladder does
     """
 
     flops: float
@@ -71,7 +71,7 @@ class BestSize:
     high: float
     loss: float
     extrapolated: bool
-    at_edge: bool
+    told: bool
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ class ScalingLaw:
     def beta(self) -> float:
         """The exponent of the events."""
         return float(self.law[4])
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """The exponents that these runs cannot tell: their interval reaches the end of what was looked for."""
+        low, high = np.percentile(self.draws[:, 3:], _TAILS, axis=0)
+        is_told = (low > 1.02 * EXPONENTS[0]) & (high < 0.98 * EXPONENTS[1])
+        return tuple(name for name, told in zip(("alpha", "beta"), is_told, strict=True) if not told)
 
     def predict(self, parameters: npt.ArrayLike, events: npt.ArrayLike) -> pd.DataFrame:
         """Return the loss expected of models of these sizes after these events.
@@ -177,6 +184,12 @@ class ScalingLaw:
             f"floor {E:.4g} ({between['E']}); exponent of the size {alpha:.3g} ({between['alpha']}), "
             f"of the events {beta:.3g} ({between['beta']})",
         ]
+        words = {"alpha": "of the size", "beta": "of the events"}
+        lines += [
+            f"these runs cannot tell the exponent {words[name]}: its interval reaches the end of what was looked for, "
+            "so no size should be chosen by it"
+            for name in self.untold
+        ]
         compared = self.compared()
         outside = compared[compared["held_out"]]
         if len(outside):
@@ -196,7 +209,7 @@ class ScalingLaw:
         seen = [run.events for run in all_runs]
         events = np.geomspace(min(seen) / 1.3, 1.6 * max(seen), 80)
         for number, size in enumerate(sorted({run.parameters for run in all_runs})):
-            color, name = _COLORS[number % len(_COLORS)], f"{_short(size)} parameters"
+            color, name = _COLORS[number % len(_COLORS)], f"N = {_short(size)}"
             curve = self.predict(size, events)["loss"]
             figure.add_scatter(
                 x=events, y=curve, mode="lines", line={"color": color, "width": 1.6}, name=name, legendgroup=name
@@ -237,7 +250,8 @@ class ScalingLaw:
         low, high = np.percentile(self._grid[at[1:]], _TAILS)
         loss = float(np.exp(log_loss(self.law, np.log([size]), np.log([events])))[0])
         beyond = bool(self._is_beyond(np.array([size]), np.array([events]))[0])
-        return BestSize(flops, size, events, float(low), float(high), loss, beyond, at[0] in (0, _GRID - 1))
+        inside = bool(low > self._grid[0] and high < self._grid[-1])
+        return BestSize(flops, size, events, float(low), float(high), loss, beyond, inside and not self.untold)
 
     def _is_beyond(self, parameters: Floats, events: Floats) -> npt.NDArray[np.bool_]:
         all_runs = [*self.runs, *self.held_out]

@@ -22,7 +22,9 @@ Floats = npt.NDArray[np.float64]
 
 N_COEFFICIENTS = 5
 _DELTA = 1e-3
-_EXPONENTS = (0.01, 3.0)
+EXPONENTS = (0.01, 3.0)
+"""What exponents are looked for in; one whose interval reaches an end is not told by the runs."""
+
 _START_EXPONENTS = (0.2, 0.6, 1.2)
 _START_SHARES = (0.01, 0.1, 0.4)
 """Of the mean loss, that the two terms beside the floor might have together."""
@@ -56,7 +58,7 @@ def fitted_again(
     draws = []
     for _ in range(n_draws):
         drawn = expected + rng.choice(residuals, len(residuals))
-        found, _ = _solved(log_n - log_n.mean(), log_d - log_d.mean(), drawn, start)
+        found, _ = _solved(log_n - log_n.mean(), log_d - log_d.mean(), drawn, start, precision=1e-5)
         draws.append(_moved(found, log_n.mean(), log_d.mean()))
     return np.array(draws), residuals
 
@@ -68,11 +70,13 @@ def _lines(law: Floats, log_n: Floats, log_d: Floats) -> Floats:
     return np.stack([floor, size, data])
 
 
-def _solved(log_n: Floats, log_d: Floats, log_l: Floats, start: Floats) -> tuple[Floats, float]:
+def _solved(
+    log_n: Floats, log_d: Floats, log_l: Floats, start: Floats, *, precision: float = 1e-8
+) -> tuple[Floats, float]:
     """The law nearest to ``start`` at which Huber's loss is least, and that loss; logarithms are centered."""
     least, most = log_l.min(), log_l.max()
-    low = np.array([least - 12, least - 14, least - 14, _EXPONENTS[0], _EXPONENTS[0]])
-    high = np.array([least, most + 2, most + 2, _EXPONENTS[1], _EXPONENTS[1]])
+    low = np.array([least - 12, least - 14, least - 14, EXPONENTS[0], EXPONENTS[0]])
+    high = np.array([least, most + 2, most + 2, EXPONENTS[1], EXPONENTS[1]])
 
     def residuals(law: Floats) -> Floats:
         return log_loss(law, log_n, log_d) - log_l
@@ -82,7 +86,13 @@ def _solved(log_n: Floats, log_d: Floats, log_l: Floats, start: Floats) -> tuple
         return np.stack([floor, size, data, -size * log_n, -data * log_d], axis=1)
 
     start = np.clip(start, low + 1e-6, high - 1e-6)
-    solver: dict[str, Any] = {"jac": slopes, "bounds": (low, high), "x_scale": "jac", "max_nfev": 400}
+    solver: dict[str, Any] = {
+        "jac": slopes,
+        "bounds": (low, high),
+        "x_scale": "jac",
+        "max_nfev": 200,
+        "ftol": precision,
+    }
     found = least_squares(residuals, start, loss="huber", f_scale=_DELTA, **solver)
     return found.x, float(found.cost)
 
