@@ -38,12 +38,12 @@ from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.scaling import Run, ScalingLaw, fit_law
-from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, rows_of_a_step
+from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
 from whybuy.behavior.train import Split, evaluate, fit
 from whybuy.behavior.transformer import TrunkShape
-from whybuy.behavior.twins import codes_of, model_shape, typical_step
+from whybuy.behavior.twins import codes_of, typical_step
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.events.log import EventLog
 from whybuy.events.moments import BehaviorIndex
@@ -242,7 +242,7 @@ def facts_of(shop: Shop) -> dict[str, Any]:
         / float(np.diff(sequences.offsets)[~shop.held_out].sum()),
         "bytes_of_shards": sum(path.stat().st_size for path in shop.log.shards),
         "bytes_of_sequences": sum(p.stat().st_size for p in shop.store.folder.rglob("*.npy")),
-        "bytes_in_memory": bytes_in(examples),
+        "bytes_prepared": bytes_in(examples),
         "shape": asdict(model_shape(examples, TrainingPlan(), n_text=0)),
     }
 
