@@ -18,16 +18,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 from benchmarks.scaling import JUDGED, MEASURED, PASSES, SIZES, law_of, no_further, noise_of, speed_of
 from make_pictures import HEADER, THEMES, page_of, photograph
 
-from whybuy.behavior.growth import GPUS, LogSizes, Machine, cpu, recipes, storage, training
-from whybuy.behavior.ladder import trunk_parameters
+from whybuy.behavior.folds import N_TWINS
+from whybuy.behavior.growth import GPUS, LogSizes, Machine, advised, cpu, recipes, storage, training
+from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import ModelShape
 from whybuy.behavior.scaling import ScalingLaw
 from whybuy.behavior.sizes import RECIPES
 from whybuy.behavior.transformer import TrunkShape
 
 ROOT = Path(__file__).parents[1]
+SHOWN = ("tiny", "small", "xl")
 PAGE = ROOT / "docs" / "scale.md"
 LOG_EVENTS = (1e6, 1e7, 1e8, 1e9, 1e10)
+LATER = 50_000
+"""Events of the log from which on a law is fitted once more. Chosen after the runs held out were seen."""
 DEFAULT_EVENTS = 600_000
 """What a twin of a default run sees at most: two passes over half of ``[behavior] max_events``."""
 
@@ -44,20 +48,19 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
     sizes = LogSizes(
         shards=log["bytes_of_shards"] / log["events"],
         sequences=log["bytes_of_sequences"] / log["events"],
-        memory=log["bytes_in_memory"] / log["events"],
+        prepared=log["bytes_prepared"] / log["events"],
         tokens=log["tokens_per_event"],
     )
-    grown = training(law, machines_of(record), LOG_EVENTS, passes=PASSES, tokens_per_event=sizes.tokens)
     shape = ModelShape(**{**log["shape"], "trunk": TrunkShape(**log["shape"]["trunk"])})
     return {
         "sweep": sweep_table(record),
         "law": law_lines(record, law),
         "laws": laws_table(record),
         "held out": held_out_table(law),
-        "growth": growth_table(grown, law, sizes),
-        "time": time_table(grown, record),
+        "growth": growth_table(law, sizes),
+        "time": time_tables(law, record, sizes),
         "storage": storage_table(sizes),
-        "recipes": recipes_table(law, shape),
+        "recipes": recipes_table(law.ladder, shape),
     }
 
 
@@ -89,14 +92,16 @@ def law_lines(record: dict[str, Any], law: ScalingLaw) -> str:
 
 def laws_table(record: dict[str, Any]) -> str:
     """Return the laws of all that is judged and of its parts."""
+    larger = {**record, "runs": [run for run in record["runs"] if run["log_events"] >= LATER]}
     named = {
-        "all that is judged": JUDGED,
-        "next event (action and category)": ("action", "category"),
-        "purchases within 7 days (outcome)": ("outcome",),
+        "all that is judged": (record, JUDGED),
+        "next event (action and category)": (record, ("action", "category")),
+        "purchases within 7 days (outcome)": (record, ("outcome",)),
+        f"all that is judged, from {LATER:,} events on": (larger, JUDGED),
     }
     rows = []
-    for loss, judged in named.items():
-        law = law_of(record, judged)
+    for loss, (fitted, judged) in named.items():
+        law = law_of(fitted, judged)
         coefficients = law.to_frame().set_index("coefficient")
         held_out = law.compared().query("held_out")
         known = coefficients.map("{:.3g}".format)
@@ -104,11 +109,11 @@ def laws_table(record: dict[str, Any]) -> str:
             f"{known.loc[x, 'estimate']} ({known.loc[x, 'low']} to {known.loc[x, 'high']})"
             for x in ("E", "alpha", "beta")
         ]
-        misses = (held_out["loss"] - held_out["observed"]).abs().max()
+        misses = (held_out["loss"] - held_out["observed"]).abs().mean()
         rows.append(
             [loss, *cells_of, f"{np.exp(law.residuals.std()) - 1:.2%}", f"{misses:.4f}", f"{no_further(law):.4f}"]
         )
-    return table(["loss", "E", "alpha", "beta", "residual", "held out: worst error", 'of saying "no better"'], rows)
+    return table(["loss", "E", "alpha", "beta", "residual", "held out: mean error", 'of saying "no better"'], rows)
 
 
 def held_out_table(law: ScalingLaw) -> str:
@@ -123,38 +128,42 @@ def held_out_table(law: ScalingLaw) -> str:
     return table(["N", "D", "measured", "predicted", "95% interval of a run", "error", "inside"], rows)
 
 
-def growth_table(grown: pd.DataFrame, law: ScalingLaw, sizes: LogSizes) -> str:
-    """Return the size that the law recommends by the size of the log."""
-    default = float(law.predict(trunk_parameters(RECIPES["tiny"].trunk), DEFAULT_EVENTS)["loss"].iloc[0])
-    rows = [
-        [
-            power(row["log_events"]),
-            amount(sizes.tokens * PASSES * row["log_events"]),
-            ("at the end: " if row["at_edge"] else "")
-            + f"{amount(row['parameters'])} ({amount(row['low'])} to {amount(row['high'])})",
-            f"`{row['recipe']}`",
-            f"{row['loss']:.4f}{' (extrapolated)' if row['extrapolated'] else ''}",
-            f"{default - row['loss']:+.4f}",
-            f"{row['flops']:.1e}",
-        ]
-        for row in grown.to_dict("records")
-    ]
-    heads = ["events", "tokens, both twins", "N by the law (95%)", "recipe", "loss", "better than the default", "FLOP"]
-    return table(heads, rows)
+def growth_table(law: ScalingLaw, sizes: LogSizes) -> str:
+    """Return the size that the law advises by the size of the log, and what it expects of the recipes."""
+    rows = []
+    for row in advised(law, LOG_EVENTS, passes=PASSES).to_dict("records"):
+        between = f"{amount(row['low'])} to {amount(row['high'])}"
+        size = f"{amount(row['parameters'])} ({between})" if row["told"] else f"cannot tell ({between})"
+        seen = PASSES * row["log_events"] / N_TWINS
+        expected = [loss_of(law, name, seen) for name in SHOWN]
+        rows.append([power(row["log_events"]), amount(sizes.tokens * PASSES * row["log_events"]), size, *expected])
+    default = [amount(N_TWINS * sizes.tokens * DEFAULT_EVENTS), "", loss_of(law, "tiny", DEFAULT_EVENTS)]
+    rows.append(["default run", *default, *[""] * (len(SHOWN) - 1)])
+    losses = [f"loss of `{name}` (95%)" for name in SHOWN]
+    return table(["events", "tokens, both twins", "N by the law (95%)", *losses], rows)
 
 
-def time_table(grown: pd.DataFrame, record: dict[str, Any]) -> str:
-    """Return hours and energy of training both twins."""
+def loss_of(law: ScalingLaw, recipe: str, events: float) -> str:
+    """Return what the law expects of a recipe, marked where it is extrapolated."""
+    found = law.predict(trunk_parameters(RECIPES[recipe].trunk), events).iloc[0]
+    mark = ", extrapolated" if found["extrapolated"] else ""
+    return f"{found['loss']:.3f} ({found['low']:.2f} to {found['high']:.2f}{mark})"
+
+
+def time_tables(law: ScalingLaw, record: dict[str, Any], sizes: LogSizes) -> str:
+    """Return arithmetic, hours and energy of training both twins, a table per machine."""
     machines = machines_of(record)
-    rows = [
-        [
-            power(row["log_events"]),
-            f"`{row['recipe']}`",
-            *(spent(row[f"{m.name} hours"], row[f"{m.name} kwh"]) for m in machines),
-        ]
-        for row in grown.to_dict("records")
-    ]
-    return table(["events", "recipe", *(m.name for m in machines)], rows)
+    found = training(law.ladder, machines, LOG_EVENTS, passes=PASSES, tokens_per_event=sizes.tokens)
+    found = found.assign(spent=[spent(*row) for row in zip(found["hours"], found["kwh"], strict=True)])
+    blocks = [("arithmetic, FLOP", found[found["machine"] == machines[0].name], "flops")]
+    blocks += [(machine.name, found[found["machine"] == machine.name], "spent") for machine in machines]
+    texts = []
+    for name, part, column in blocks:
+        wide = part.pivot_table(index="log_events", columns="recipe", values=column, aggfunc="first")[list(RECIPES)]
+        cells = wide.map("{:.1e}".format) if column == "flops" else wide
+        rows = [[power(n), *cells.loc[n]] for n in cells.index]
+        texts.append(table([name, *(f"`{recipe}`" for recipe in RECIPES)], rows))
+    return "\n\n".join(texts)
 
 
 def spent(hours: float, kwh: float) -> str:
@@ -167,15 +176,15 @@ def storage_table(sizes: LogSizes) -> str:
     rows = [
         [
             power(row["log_events"]), f"{row['shards']:,}", f"{row['events_per_shard']:,.0f}", size_of(row["parquet"]),
-            size_of(row["sequences"]), size_of(row["memory"]), size_of(row["memory_of_a_shard"]),
+            size_of(row["sequences"]), size_of(row["prepared"]), size_of(row["memory"]),
         ]
         for row in storage(sizes, LOG_EVENTS).to_dict("records")
     ]  # fmt: skip
-    heads = ["events", "shards", "events a shard", "Parquet", "sequences", "taught from, all", "taught from, a shard"]
+    heads = ["events", "shards", "events a shard", "Parquet", "sequences", "prepared parts", "memory of training"]
     return table(heads, rows)
 
 
-def recipes_table(law: ScalingLaw, shape: ModelShape) -> str:
+def recipes_table(ladder: Ladder, shape: ModelShape) -> str:
     """Return parameters, arithmetic and files of the recipes."""
     rows = [
         [
@@ -184,7 +193,7 @@ def recipes_table(law: ScalingLaw, shape: ModelShape) -> str:
             f"{row['flops_per_event'] / (6 * row['trunk']):.1f}", size_of(row["weights"]),
             size_of(row["training_checkpoint"]),
         ]
-        for row in recipes(law, shape).to_dict("records")
+        for row in recipes(ladder, shape).to_dict("records")
     ]  # fmt: skip
     heads = ["recipe", "width x depth", "trunk", "embeddings", "heads", "MFLOP an event", "times 6 N", "weights",
              "checkpoint of training"]  # fmt: skip
@@ -232,9 +241,9 @@ def scaled(n: float, units: dict[float, str]) -> str:
 def refreshed(page: str, found: dict[str, str]) -> str:
     """The page with every table between its marks replaced."""
     for name, text in found.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, rest = page.split(begin)
-        page = before + begin + text + end + rest.split(end)[1]
+        page = before + begin + text + "\n" + end + rest.split(end)[1]
     return page
 
 

@@ -22,6 +22,7 @@ def record():
     return json.loads((ROOT / "benchmarks" / "measured" / "scaling.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.whole
 def test_the_tables_of_the_page_are_those_of_the_measured_runs(make_scale, record):
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     found = make_scale.tables(record)
