@@ -5,7 +5,8 @@
 One model a log, trained on four fifths of the users, judged on the others: log-loss of every next event (action and
 category) against a Markov chain of both; chance of a purchase within the horizon before every decision, against the
 64-32-1 perceptron on ten features and LightGBM on all windowed counts, which see the same past. Ours is the
-Transformer mixed with the chain, its weights chosen on users who taught neither. Logs that stand in ``--measured`` are
+Transformer mixed with the chain, its weights chosen on users who taught neither; its chance of a purchase is
+recalibrated on the same users. Logs that stand in ``--measured`` are
 not run again.
 """
 
@@ -32,6 +33,7 @@ from scipy.special import expit
 from whybuy.behavior.baselines.events import EventLoss, MarkovEvents
 from whybuy.behavior.baselines.judged import judge
 from whybuy.behavior.baselines.mlp import MlpPlan, train_mlp
+from whybuy.behavior.calibration import Platt
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.family import family_of, feature_spec
 from whybuy.behavior.folds import folds_of_users
@@ -41,7 +43,7 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
-from whybuy.behavior.train import fit, judged, split_users
+from whybuy.behavior.train import VALIDATION_SHARE, fit, judged, split_users
 from whybuy.behavior.twins import codes_of
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.errors import QuestionError
@@ -155,10 +157,13 @@ def _weights(
     model: BehaviorModel, examples: Examples, markov: MarkovEvents, test: npt.NDArray[np.bool_]
 ) -> tuple[float, float]:
     """Weights of the mixture, on the tenth of the training users that taught neither."""
-    position = folds_of_users(examples.sequences.user_ids).position
-    unseen = ~test & ((position * 97 % 1) < 0.1)
-    ours = event_loss(model, examples, unseen)
+    ours = event_loss(model, examples, _unseen(examples.sequences, test))
     return ours.best_weights(markov.log_loss(examples.sequences, judged=_mask(examples.sequences, ours)))
+
+
+def _unseen(sequences: Sequences, test: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The users who chose the pass and taught nothing else."""
+    return ~test & ((folds_of_users(sequences.user_ids).position * 97 % 1) < VALIDATION_SHARE)
 
 
 def _mask(sequences: Sequences, loss: EventLoss) -> npt.NDArray[np.bool_]:
@@ -174,12 +179,16 @@ def purchase(model: BehaviorModel, examples: Examples, test: npt.NDArray[np.bool
     is_test = test[examples.moments.user]
     happened = targets.outcome[:, 0] > 0
     logits = np.full(len(usable), np.nan)
-    for moment, found in judged(model, examples, test):
+    unseen = _unseen(examples.sequences, test)
+    for moment, found in judged(model, examples, test | unseen):
         logits[moment] = found[:, heads.n_behaviors + heads.n_outcomes]
+    tell = np.flatnonzero(usable & unseen[examples.moments.user])
+    platt = Platt.fit(logits[tell].astype(np.float64), happened[tell])
     rows, learn = np.flatnonzero(usable & is_test), np.flatnonzero(usable & ~is_test)
     base_rate = float(happened[learn].mean())
     user = examples.moments.user
-    said = {"Transformer": expit(logits[rows]), "LightGBM": _boosted(examples, happened, learn, rows)}
+    said = {"Transformer": platt.probability(logits[rows]), "as trained": expit(logits[rows])}
+    said |= {"LightGBM": _boosted(examples, happened, learn, rows)}
     plan = MlpPlan(heads.horizons_ms[0], heads.end_ms, through=False)
     try:
         mlp, _ = train_mlp([examples.sequences], plan)

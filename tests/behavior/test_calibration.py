@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from whybuy.behavior.calibration import BinSums, reliabilities
+from whybuy.behavior.calibration import BinSums, Platt, reliabilities
 
 
 def drawn(bend: float, *, n: int = 60_000, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -58,3 +59,15 @@ def test_sums_of_blocks_add_up():
 def test_a_head_without_predictions_is_left_out():
     p, y, keep, fold = drawn(1.0, n=100)
     assert reliabilities(BinSums.of(p, y, ~keep, fold, 3), ["view:*"], "e") == []
+
+
+def test_a_line_in_the_logit_repairs_overconfidence():
+    rng = np.random.default_rng(0)
+    true = rng.normal(-1, 1, 4_000)
+    happened = rng.random(4_000) < expit(true)
+    found = Platt.fit(3 * true + 1, happened)
+    assert (found.slope, found.intercept) == pytest.approx((1 / 3, -1 / 3), abs=0.05)
+    np.testing.assert_allclose(found.probability(3 * true + 1), expit(true), atol=0.03)
+    assert Platt.fit(true, np.zeros(4_000, bool)) == Platt(1.0, 0.0)
+    few = Platt.fit(np.array([-1.0, 1.0]), np.array([False, True]))
+    assert np.isfinite(few.slope)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 Float64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -109,6 +110,33 @@ def _isotonic(fitted: tuple[Float64, Float64, Float64], asked: tuple[Float64, Fl
     mean = np.divide(asked[1], asked[0], out=np.zeros(N_BINS), where=asked[0] > 0)
     repaired: Float64 = curve.predict(mean) * asked[0]
     return repaired
+
+
+@dataclass(frozen=True)
+class Platt:
+    """Recalibration of one head by a line in the logit (Platt, 1999): it takes few people to fit and keeps the order.
+
+    Attributes
+    ----------
+    slope, intercept : of the recalibrated logit over the head's own
+    """
+
+    slope: float
+    intercept: float
+
+    @classmethod
+    def fit(cls, logits: Float64, happened: npt.NDArray[np.bool_]) -> "Platt":
+        """Fit on predictions for people who did not teach the head; unchanged where all or none of it happened."""
+        if happened.all() or not happened.any():
+            return cls(1.0, 0.0)
+        # A little shrinkage towards no relation, so that few and separable outcomes have a finite slope.
+        found = LogisticRegression(C=10.0).fit(logits[:, None], happened)
+        return cls(float(found.coef_[0, 0]), float(found.intercept_[0]))
+
+    def probability(self, logits: Float64) -> Float64:
+        """Return recalibrated probabilities."""
+        p: Float64 = expit(self.slope * logits + self.intercept)
+        return p
 
 
 @dataclass(frozen=True)
