@@ -133,9 +133,13 @@ class Platt:
         found = LogisticRegression(C=10.0).fit(logits[:, None], happened)
         return cls(float(found.coef_[0, 0]), float(found.intercept_[0]))
 
+    def logit(self, logits: Float64) -> Float64:
+        """Return recalibrated logits."""
+        return self.slope * logits + self.intercept
+
     def probability(self, logits: Float64) -> Float64:
         """Return recalibrated probabilities."""
-        p: Float64 = expit(self.slope * logits + self.intercept)
+        p: Float64 = expit(self.logit(logits))
         return p
 
 

@@ -1,4 +1,4 @@
-"""Flexible nuisances: LightGBM on counts and the model's heads, starting from the model's own logit.
+"""Flexible nuisances: LightGBM on counts and the model's heads, starting from the model's own logit, recalibrated.
 
 One binned data set per fold serves every target: labels, weights and starting logits are swapped, the bins stay. A
 target that the model has no head for starts from its base rate. B + A targets are fitted for B x A questions.
@@ -10,6 +10,8 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
+
+from whybuy.behavior.calibration import Platt
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -91,7 +93,7 @@ class CrossFitter:
         Parameters
         ----------
         plan : how large the learners are
-        start : (n,) logits to start from, the model's own; the base rate where None
+        start : (n,) logits to start from, the model's own, recalibrated on what teaches; the base rate where None
         use : (n,) rows that teach; all where None (all rows are predicted)
         """
         out = np.empty(len(y))
@@ -105,6 +107,9 @@ class CrossFitter:
                 # Too few cases to learn more than the start says.
                 out[test] = expit(base[test])
                 continue
+            if start is not None:
+                # A head that was trained long is surer than it should be, and so would be what starts from it.
+                base = Platt.fit(start[train][taught].astype(float), label[taught] > 0).logit(start.astype(float))
             bins.set_label(label).set_weight(taught.astype(float)).set_init_score(base[train].astype(float))
             booster = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
             out[test] = expit(base[test] + booster.predict(self.X[test], raw_score=True))
