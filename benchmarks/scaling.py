@@ -34,10 +34,10 @@ from whybuy.behavior.cost import StepSize, training_flops
 from whybuy.behavior.examples import Examples
 from whybuy.behavior.family import family_of, feature_spec
 from whybuy.behavior.folds import folds_of_users
-from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.rates import start_from_rates
-from whybuy.behavior.scaling import Run, ScalingLaw, fit_law
+from whybuy.behavior.scale.ladder import Ladder, trunk_parameters
+from whybuy.behavior.scale.law import Run, ScalingLaw, fit_law
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items

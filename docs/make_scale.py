@@ -19,10 +19,10 @@ from benchmarks.scaling import JUDGED, MEASURED, PASSES, SIZES, law_of, no_furth
 from make_pictures import HEADER, THEMES, page_of, photograph
 
 from whybuy.behavior.folds import N_TWINS
-from whybuy.behavior.growth import GPUS, LogSizes, Machine, advised, cpu, recipes, storage, training
-from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import ModelShape
-from whybuy.behavior.scaling import ScalingLaw
+from whybuy.behavior.scale.growth import GPUS, LogSizes, Machine, advised, cpu, recipes, storage, training
+from whybuy.behavior.scale.ladder import Ladder, trunk_parameters
+from whybuy.behavior.scale.law import ScalingLaw
 from whybuy.behavior.sizes import RECIPES
 from whybuy.behavior.transformer import TrunkShape
 

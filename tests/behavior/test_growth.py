@@ -7,7 +7,8 @@ import pytest
 
 from tests.behavior.small_models import codes
 from tests.behavior.test_scaling import SHAPE, ladder, runs_of
-from whybuy.behavior.growth import (
+from whybuy.behavior.model import BehaviorModel
+from whybuy.behavior.scale.growth import (
     GPU_PEAK,
     GPU_SHARE,
     GPUS,
@@ -20,8 +21,7 @@ from whybuy.behavior.growth import (
     storage,
     training,
 )
-from whybuy.behavior.model import BehaviorModel
-from whybuy.behavior.scaling import Run, fit_law
+from whybuy.behavior.scale.law import Run, fit_law
 from whybuy.behavior.sizes import RECIPES
 
 SLOW = Machine("slow", flops_per_s=1e9, full_width=64, watts=100, tokens=4_096)

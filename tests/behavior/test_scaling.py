@@ -6,9 +6,9 @@ import torch
 
 from tests.behavior.small_models import TRUNK
 from whybuy.behavior.cost import StepSize, training_flops
-from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import ModelShape
-from whybuy.behavior.scaling import BEYOND, Run, fit_law
+from whybuy.behavior.scale.ladder import Ladder, trunk_parameters
+from whybuy.behavior.scale.law import BEYOND, Run, fit_law
 from whybuy.behavior.sizes import RECIPES
 from whybuy.behavior.transformer import Trunk, TrunkShape
 from whybuy.errors import QuestionError

@@ -9,7 +9,7 @@ from scipy.interpolate import PchipInterpolator
 
 from whybuy.behavior.cost import StepSize, training_flops
 from whybuy.behavior.model import ModelShape
-from whybuy.behavior.scaling_fit import Floats
+from whybuy.behavior.scale.fit import Floats
 from whybuy.behavior.transformer import TrunkShape
 
 

@@ -16,9 +16,9 @@ import torch
 from whybuy.behavior.corpus import PART_EVENTS
 from whybuy.behavior.cost import CPU_WATTS, GPU_WATTS
 from whybuy.behavior.folds import N_TWINS
-from whybuy.behavior.ladder import Ladder, trunk_parameters
 from whybuy.behavior.model import BehaviorModel, ModelShape
-from whybuy.behavior.scaling import ScalingLaw
+from whybuy.behavior.scale.ladder import Ladder, trunk_parameters
+from whybuy.behavior.scale.law import ScalingLaw
 from whybuy.behavior.sizes import RECIPES
 from whybuy.behavior.tokens import HASH_BUCKETS, OWN_BRANDS, OWN_ITEMS, OWN_NODES, Entities
 from whybuy.events.partition import EVENTS_PER_SHARD, MAX_SHARDS

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whybuy.behavior.ladder import Ladder
-from whybuy.behavior.scaling_fit import EXPONENTS, Floats, fitted, fitted_again, log_loss
+from whybuy.behavior.scale.fit import EXPONENTS, Floats, fitted, fitted_again, log_loss
+from whybuy.behavior.scale.ladder import Ladder
 from whybuy.errors import QuestionError
 
 if TYPE_CHECKING:
