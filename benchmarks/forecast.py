@@ -43,7 +43,7 @@ from whybuy.behavior.rates import start_from_rates
 from whybuy.behavior.sizes import RECIPES, TrainingPlan, Weights, model_shape, rows_of_a_step
 from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
-from whybuy.behavior.train import VALIDATION_SHARE, fit, judged, split_users
+from whybuy.behavior.train import fit, held_out_users, judged, split_users
 from whybuy.behavior.twins import codes_of
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.errors import QuestionError
@@ -135,8 +135,7 @@ def next_event(model: BehaviorModel, examples: Examples, test: npt.NDArray[np.bo
     ours = event_loss(model, examples, test)
     sequences, n_categories = examples.sequences, examples.codes.entities.n_categories
     train = sequences.users(~test)
-    position = folds_of_users(train.user_ids).position
-    choose = (position * 97 % 1) < 0.1
+    choose = held_out_users(folds_of_users(train.user_ids).position)
     markov = MarkovEvents.tuned(train.users(~choose), train.users(choose), n_categories=n_categories)
     theirs = markov.log_loss(sequences, judged=_mask(sequences, ours))
     weights = _weights(model, examples, markov, test)
@@ -163,7 +162,7 @@ def _weights(
 
 def _unseen(sequences: Sequences, test: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The users who chose the pass and taught nothing else."""
-    return ~test & ((folds_of_users(sequences.user_ids).position * 97 % 1) < VALIDATION_SHARE)
+    return ~test & held_out_users(folds_of_users(sequences.user_ids).position)
 
 
 def _mask(sequences: Sequences, loss: EventLoss) -> npt.NDArray[np.bool_]:
@@ -208,8 +207,7 @@ def _boosted(
     examples: Examples, happened: npt.NDArray[np.bool_], learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """LightGBM on all windowed counts; rounds chosen on a tenth of the training users."""
-    position = folds_of_users(examples.sequences.user_ids).position[examples.moments.user[learn]]
-    choose = (position * 97 % 1) < 0.1
+    choose = held_out_users(folds_of_users(examples.sequences.user_ids).position)[examples.moments.user[learn]]
     data = [
         lgb.Dataset(examples.wide[part].astype(np.float32), happened[part]) for part in (learn[~choose], learn[choose])
     ]

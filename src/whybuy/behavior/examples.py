@@ -202,7 +202,9 @@ def _labels_and_history(sequences: Sequences, n_moments: int, heads: Heads) -> t
     for block in sequences.blocks(_BLOCK_EVENTS):
         moments = Moments.of(block, reach_ms=_reach_ms(heads))
         labels = targets_of(block, moments, heads)
-        wide = history_features(block, moments, heads.spec).values.astype(np.float16)
+        wide = np.empty((len(moments), 0), np.float16)
+        if heads.n_behaviors:  # a model of the next event alone reads no counts
+            wide = history_features(block, moments, heads.spec).values.astype(np.float16)
         parts = (*(getattr(labels, field.name) for field in fields(Targets)), wide)
         kept = kept or [np.empty((n_moments, *part.shape[1:]), part.dtype) for part in parts]
         for whole, part in zip(kept, parts, strict=True):

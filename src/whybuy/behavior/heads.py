@@ -182,7 +182,7 @@ class NextEventHead(nn.Module):
             self.item_bias.copy_(torch.log(item))
             self.item_rate.copy_(item)
 
-    def hidden(self, state: Tensor, now: Tensor, counts: Tensor | None) -> Tensor:
+    def hidden(self, state: Tensor, now: Tensor, counts: Tensor) -> Tensor:
         """Return (n, 2 width) from states before moments, the embedding of their times, and the counts of history."""
         if self.read_wide is not None:
             read = self.read_wide(counts)

@@ -144,7 +144,7 @@ class BehaviorModel(nn.Module):
         """Return the losses of a batch; ``negatives`` (s,) are sampled items, None for the whole catalog."""
         states, moment, labels = self.states(batch.stream), batch.moment, batch.labels
         before, now = states.index_select(0, moment.before), self.now(moment.gap, moment.hour)
-        counts = self.counts(moment.wide) if self.shape.n_wide else None
+        counts = self.counts(moment.wide)
         zero = states.new_zeros(())
         nuisance, forecast = (zero, zero, zero), (zero, zero)
         if self.nuisance is not None:

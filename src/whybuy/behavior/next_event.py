@@ -65,8 +65,8 @@ class NextEvents:
     def of_moments(cls, catalog: Catalog, states: Tensor, at: Moment) -> "NextEvents":
         """Read what is known before moments of a batch; ``states`` as :meth:`BehaviorModel.states` gives them."""
         model = catalog.model
-        counts = model.counts(at.wide) if model.shape.n_wide else None
-        hidden = model.next.hidden(states.index_select(0, at.before), model.now(at.gap, at.hour), counts)
+        now = model.now(at.gap, at.hour)
+        hidden = model.next.hidden(states.index_select(0, at.before), now, model.counts(at.wide))
         return cls(catalog, hidden, at.recent_item, at.recent_category)
 
     @property

@@ -5,7 +5,7 @@ before every event.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,9 @@ from torch import Tensor
 from whybuy import columns as c
 from whybuy.events.features import LONGEST_WINDOW_MS, FeatureSpec, history_features
 from whybuy.events.moments import Moments
-from whybuy.events.sequences import PRICE_BANDS, Ints, Sequences, Vocabulary
+from whybuy.events.sequences import EVENT_FIELDS, PRICE_BANDS, Ints, Sequences, Vocabulary
 
 _PURCHASE = c.ACTIONS.index("purchase")
-_NOT_PER_EVENT = ("user_ids", "offsets", "moment_starts", "attributes")
 _NOTHING = {"quantity": 0, "rating": 0, "slot": 0, "session_start": False, "text": -1, "exposure": 0}
 """What a sampled event says of everything that is not sampled."""
 
@@ -39,7 +38,7 @@ class Past:
     def of(cls, person: Sequences, n: int, *, most: int) -> "Past":
         """Return the ``most`` latest events of one person, ``n`` times."""
         length = min(most, person.n_events)
-        latest = {name: np.tile(np.asarray(getattr(person, name))[-length:], n) for name in _per_event()}
+        latest = {name: np.tile(np.asarray(getattr(person, name))[-length:], n) for name in EVENT_FIELDS}
         attributes = np.repeat(np.asarray(person.attributes), n, axis=0)
         offsets, starts = _rows(n, length)
         user_ids = np.repeat(person.user_ids, n)
@@ -70,16 +69,12 @@ class Past:
         bought = codes["action"] == _PURCHASE
         added = {"ts_ms": ts_ms, **codes, "spend": np.where(bought, usual_price[codes["price_band"]], 0.0)}
         grown: dict[str, Any] = {}
-        for name in _per_event():
+        for name in EVENT_FIELDS:
             old = np.asarray(getattr(self.events, name)).reshape(n, length)
             new = np.broadcast_to(np.asarray(added.get(name, _NOTHING.get(name)), old.dtype), n)
             grown[name] = np.concatenate([old, new[:, None]], axis=1).ravel()
         offsets, starts = _rows(n, length + 1)
         return Past(replace(self.events, offsets=offsets, moment_starts=starts, **grown))
-
-
-def _per_event() -> list[str]:
-    return [field.name for field in fields(Sequences) if field.name not in _NOT_PER_EVENT]
 
 
 def _rows(n: int, length: int) -> tuple[Ints, Ints]:

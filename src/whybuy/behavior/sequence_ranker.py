@@ -101,7 +101,8 @@ class SequenceRanker:
 
     def _at(self, state: Tensor, recent: Recent, gap: Ints, ts_ms: Ints) -> Tensor:
         """(n_users, n_items + 1) P(next item) at known times."""
-        hidden = self.model.next.hidden(state, self.model.now(*self.codes.time_rows(gap, ts_ms)), None)
+        no_counts = state.new_zeros(len(state), 0)
+        hidden = self.model.next.hidden(state, self.model.now(*self.codes.time_rows(gap, ts_ms)), no_counts)
         codes = (torch.from_numpy(code.astype(np.int64)) for code in (recent.item, recent.category))
         return NextEvents(self._catalog, hidden, *codes).items(by_category=False)
 

@@ -75,7 +75,7 @@ def model_shape(examples: Examples, plan: TrainingPlan, *, n_text: int) -> Model
         n_categories=entities.n_categories,
         n_behaviors=heads.n_behaviors,
         n_outcomes=heads.n_outcomes,
-        n_wide=examples.wide.shape[1] if heads.n_behaviors else 0,
+        n_wide=examples.wide.shape[1],
         n_forecasts=heads.n_forecasts,
         n_horizons=len(heads.forecasts_ms),
         n_text=n_text,

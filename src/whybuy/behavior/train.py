@@ -262,9 +262,14 @@ def judged(model: BehaviorModel, examples: Examples, users: Bools) -> Iterator[t
             yield moment, model.judge(batch.to(device)).cpu().numpy()
 
 
+def held_out_users(position: npt.NDArray[np.float64]) -> Bools:
+    """Return who is kept back to choose the pass; the hash decides, so nobody changes sides."""
+    return (position * 97 % 1) < VALIDATION_SHARE
+
+
 def split_users(position: Sequence[npt.NDArray[np.float64]], mine: Sequence[Bools]) -> Split:
-    """Return training and held-out users among ``mine``, part by part; the hash decides, so nobody changes sides."""
-    held_out = [own & ((place * 97 % 1) < VALIDATION_SHARE) for place, own in zip(position, mine, strict=True)]
+    """Return training and held-out users among ``mine``, part by part."""
+    held_out = [own & held_out_users(place) for place, own in zip(position, mine, strict=True)]
     train = [own & ~kept for own, kept in zip(mine, held_out, strict=True)]
     if not any(mask.any() for mask in held_out) or not any(mask.any() for mask in train):
         return Split(mine, mine)

@@ -150,9 +150,7 @@ def train_twins(
     stored = beside.checkpoints / "examples" if beside is not None else None
     cut = Cut(share, plan.context)
     # What the first process writes into the workspace, the others find there.
-    corpus = first_before_others(
-        lambda: prepare(store, heads, codes, cut=cut, folder=stored, report=report),
-    )
+    corpus = first_before_others(lambda: prepare(store, heads, codes, cut=cut, folder=stored, report=report))
     n_events = sum(part.sequences.n_events for part in corpus)
     plan = replace(plan, rows=rows_of_a_step(n_events // N_TWINS, corpus[0].windows.length))
     texts = text_tensor(store)

@@ -28,6 +28,7 @@ from whybuy.events.vocabulary import PRICE_BANDS, Vocabulary
 from whybuy.progress import Report, quiet
 
 __all__ = [
+    "EVENT_FIELDS",
     "PRICE_BANDS",
     "Bools",
     "Ints",
@@ -146,8 +147,7 @@ class Sequences:
 
     def _of_events(self, events: Bools | slice) -> dict[str, Any]:
         """Return what every one of some events has, by name."""
-        names = [f.name for f in fields(self) if f.name not in _NOT_PER_EVENT]
-        return {name: np.asarray(getattr(self, name)[events]) for name in names}
+        return {name: np.asarray(getattr(self, name)[events]) for name in EVENT_FIELDS}
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file per array."""
@@ -162,6 +162,10 @@ class Sequences:
         arrays: dict[str, Any] = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)}
         arrays["user_ids"] = np.asarray(arrays["user_ids"]).astype(object)
         return cls(**arrays)
+
+
+EVENT_FIELDS = tuple(field.name for field in fields(Sequences) if field.name not in _NOT_PER_EVENT)
+"""What every event has."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ equal scores are ordered by item code, so that a rerun gives the same figures.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.errors import ModelError, QuestionError
-from whybuy.events.sequences import Bools, Ints, Sequences
+from whybuy.events.sequences import EVENT_FIELDS, Bools, Ints, Sequences
 from whybuy.progress import Report, quiet
 
 Scores = npt.NDArray[np.float32]
@@ -30,7 +30,6 @@ _MAX_SCORES = 16_000_000
 
 _BLOCK_EVENTS = 65_536
 _RESAMPLED_AT_ONCE = 4_000_000
-_USER_FIELDS = ("user_ids", "attributes", "offsets", "moment_starts")
 _EXPOSURES = [c.ACTIONS.index("impression"), c.ACTIONS.index("campaign")]
 
 
@@ -332,13 +331,12 @@ def _until(sequences: Sequences, stop: Ints) -> Sequences:
     events = np.arange(sequences.n_events) < stop[sequences.event_user]
     new_index = np.concatenate([[0], np.cumsum(events)])
     starts = np.asarray(sequences.moment_starts[:-1])
-    per_event = [f.name for f in fields(Sequences) if f.name not in _USER_FIELDS]
     return Sequences(
         user_ids=sequences.user_ids[users],
         offsets=np.concatenate([[0], np.cumsum(lengths[users])]),
         moment_starts=np.append(new_index[starts[events[starts]]], events.sum()),
         attributes=np.asarray(sequences.attributes)[users],
-        **{name: np.asarray(getattr(sequences, name))[events] for name in per_event},
+        **{name: np.asarray(getattr(sequences, name))[events] for name in EVENT_FIELDS},
     )
 
 

@@ -12,6 +12,7 @@ Source: Hoffmann et al., Training compute-optimal large language models, 2022, e
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -231,11 +232,11 @@ class ScalingLaw:
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=grey, name="held out of the fit")
         return _dressed(figure, {_rounded(run.events) for run in all_runs})
 
-    @property
+    @cached_property
     def _grid(self) -> Floats:
         return np.geomspace(self.ladder.parameters[0], self.ladder.parameters[-1], _GRID)
 
-    @property
+    @cached_property
     def _grid_flops(self) -> Floats:
         return self.ladder.of_size(self._grid)
 
