@@ -23,11 +23,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from benchmarks.inputs.ingested import ROOT, demo, ingested, proposed
 from scipy.special import expit
 
 from whybuy.behavior.baselines.events import EventLoss, MarkovEvents
@@ -45,18 +48,13 @@ from whybuy.behavior.targets import Heads, forecast_horizons
 from whybuy.behavior.tokens import own_items
 from whybuy.behavior.train import fit, held_out_users, judged, split_users
 from whybuy.behavior.twins import codes_of
-from whybuy.config import Config, duration_ms, load_config
+from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
 from whybuy.events.log import EventLog
 from whybuy.events.moments import BehaviorIndex
-from whybuy.events.propose import propose, write_config
-from whybuy.events.sequences import Sequences, SequenceStore, concatenate, encode_log
-from whybuy.events.shards import ingest
-from whybuy.worlds import draw_demo, write_demo
+from whybuy.events.sequences import Sequences, SequenceStore, concatenate
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("WHYBUY_DATA", ROOT.parent / "shared" / "data")).resolve()
 LOGS = (
     "demo", "taobao_userbehavior_100k", "rees46_oct2019_head", "retailrocket_sample", "completejourney",
     "online_retail_ii",
@@ -77,23 +75,8 @@ class Log:
 def opened(name: str, cache: Path) -> Log:
     """The log by the proposed config, ingested once."""
     folder = cache / name
-    if name == "demo":
-        path = folder / "shop" / "whybuy.toml"
-        if not path.exists():
-            path = write_demo(draw_demo(0), folder / "shop")
-    else:
-        path = folder / "whybuy.toml"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_config(propose(DATA / name, into=folder), path)
-    config = load_config(path)
-    if not (folder / "done").exists():
-        for part in ("log", "sequences"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        encode_log(ingest(config, folder / "log"), folder / "sequences")
-        (folder / "done").touch()
-    log = EventLog.open(folder / "log")
-    return Log(config, log, SequenceStore.open(folder / "sequences", log))
+    config = demo(folder) if name == "demo" else proposed(name, folder)
+    return Log(config, *ingested(lambda: config, folder))
 
 
 def trained(shop: Log, sequences: Sequences, train: npt.NDArray[np.bool_], size: str) -> tuple[BehaviorModel, Examples]:

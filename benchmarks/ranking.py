@@ -23,9 +23,12 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import duckdb
 import numpy as np
 import pandas as pd
+from benchmarks.inputs.ingested import DATA, ROOT, demo, ingested, proposed
 
 from whybuy.behavior.baselines.counts import ItemKNN, Markov, Popular
 from whybuy.behavior.baselines.mixture import Member, Mixture
@@ -33,15 +36,9 @@ from whybuy.behavior.baselines.ranking import Ranker, RankingTask, evaluate, lea
 from whybuy.behavior.sequence_ranker import SequenceRanker
 from whybuy.behavior.sizes import TrainingPlan, Weights
 from whybuy.behavior.transformer import TrunkShape
-from whybuy.config import Config, config_from_dict, load_config
-from whybuy.events.log import EventLog
-from whybuy.events.propose import propose, write_config
-from whybuy.events.sequences import Sequences, SequenceStore, concatenate, encode_log
-from whybuy.events.shards import ingest
-from whybuy.worlds import draw_demo, write_demo
+from whybuy.config import Config, config_from_dict
+from whybuy.events.sequences import Sequences, SequenceStore, concatenate
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("WHYBUY_DATA", ROOT.parent / "shared" / "data")).resolve()
 PEERS = {
     "SASRec": ["--model", "sasrec"],
     "SASRec, sampled softmax": ["--model", "sasrec", "--loss", "sampled_softmax"],
@@ -105,18 +102,6 @@ def movielens(folder: Path) -> dict[str, Any]:
     }
 
 
-def demo(folder: Path) -> Config:
-    """The demo shop of seed 0."""
-    return load_config(write_demo(draw_demo(0), folder / "shop"))
-
-
-def proposed(name: str, folder: Path) -> Config:
-    """A log with the mapping that is proposed for it."""
-    path = folder / "whybuy.toml"
-    write_config(propose(DATA / name, into=folder), path)
-    return load_config(path)
-
-
 @dataclass(frozen=True)
 class Bench:
     """A set: where it is from, whether it has times, whether later items are asked for, and passes of training."""
@@ -155,13 +140,7 @@ def tasks(name: str, sequences: Sequences) -> tuple[RankingTask, RankingTask]:
 def opened(name: str, cache: Path) -> SequenceStore:
     """The set's sequences, ingested once."""
     folder = cache / name
-    if not (folder / "done").exists():
-        for part in ("log", "sequences"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        log = ingest(SETS[name].config(folder), folder / "log")
-        encode_log(log, folder / "sequences")
-        (folder / "done").touch()
-    return SequenceStore.open(folder / "sequences", EventLog.open(folder / "log"))
+    return ingested(lambda: SETS[name].config(folder), folder)[1]
 
 
 def judged(ranker: Ranker, task: RankingTask, name: str) -> dict[str, float]:
@@ -204,7 +183,6 @@ def ours(name: str, cache: Path, seed: int, epochs: int | None) -> Iterator[tupl
 
 def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str, float]:
     """RecTools' model on the same events and questions, in its own environment."""
-    sys.path.insert(0, str(ROOT))
     from benchmarks.peers.environment import environment
 
     sequences = concatenate(list(opened(name, cache)))

@@ -23,10 +23,13 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from benchmarks.inputs.ingested import ROOT, ingested
 
 from whybuy import columns as c
 from whybuy.behavior.corpus import prepare
@@ -47,13 +50,11 @@ from whybuy.behavior.twins import codes_of, typical_step
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.events.log import EventLog
 from whybuy.events.moments import BehaviorIndex
-from whybuy.events.sequences import SequenceStore, encode_log
-from whybuy.events.shards import ingest
+from whybuy.events.sequences import SequenceStore
 from whybuy.worlds import draw_demo, write_demo
 from whybuy.worlds.demo import CELLS
 from whybuy.worlds.shop import DemoShop
 
-ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "measured" / "scaling.json"
 WORLD_SEED, HELD_OUT_USERS = 41, 700
 SIZES = ((16, 1, 2), (32, 1, 2), (64, 2, 4), (96, 3, 4), (128, 4, 4))
@@ -120,16 +121,13 @@ def opened(folder: Path) -> Shop:
     """Draw the shop and ingest it, once."""
     users = HELD_OUT_USERS + round(1.02 * AMOUNTS[-1] / _EVENTS_PER_USER)
     path = folder / "shop" / "whybuy.toml"
-    if not (folder / "done").exists():
+
+    def drawn() -> Config:
         shop = draw_demo(WORLD_SEED, n_users=users, with_propensity=True)
-        path = write_demo(shop, folder / "shop")
         true_nats(shop).to_frame(NATS).to_parquet(folder / "true_nats.parquet")
-        for part in ("log", "sequences"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        encode_log(ingest(load_config(path), folder / "log"), folder / "sequences")
-        (folder / "done").touch()
-    log = EventLog.open(folder / "log")
-    store = SequenceStore.open(folder / "sequences", log)
+        return load_config(write_demo(shop, folder / "shop"))
+
+    log, store = ingested(drawn, folder)
     return read(load_config(path), log, store, folder)
 
 
