@@ -1,12 +1,12 @@
 """Next-item ranking over the whole catalog: ours, the baselines, and RecTools' SASRec and eSASRec in the same run.
 
-    .venv/bin/python benchmarks/ranking.py --sets beauty --seeds 1 --budget 300 --json
+    .venv/bin/python benchmarks/ranking.py --sets beauty --seeds 3 --peer-seeds 1 --json
 
 Leave-one-out: the last item of every user is asked for, the one before it chooses among settings and weights, and
 nobody is trained on either. Sets named "later": what is asked for is the first item of everyone after nine tenths of
 the events; the last tenth before that chooses. Every cell (set, model, seed) is written into ``--measured`` when it is
-done, so a run that was stopped goes on. Peers train for ``--budget`` seconds each, on as many threads as ours; 0 leaves
-them out.
+done, so a run that was stopped goes on. Every peer trains for as many seconds of processor time as ours did on the set,
+on as many threads: other work on the machine stretches both alike.
 """
 
 import argparse
@@ -162,10 +162,10 @@ def ours(name: str, cache: Path, seed: int, epochs: int | None) -> Iterator[tupl
     plan = replace(PLAN, seed=seed, epochs=epochs or bench.epochs)
     if bench.timed:
         plan = replace(plan, trunk=replace(plan.trunk, time_aware=True), context=256, rows=16)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     ranker, _ = SequenceRanker.trained(validation.train, store.vocabulary, plan)
-    seconds = time.perf_counter() - start
-    speed = {"seconds": seconds, "events/s": plan.epochs * validation.train.n_events / seconds}
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
+    speed = {"seconds": seconds, "cpu_seconds": worked, "events/s": plan.epochs * validation.train.n_events / seconds}
     yield "Transformer", judged(ranker, test, "Transformer") | speed
     if bench.timed:
         yield "Transformer, time unknown", judged(replace(ranker, knows_time=False), test, "time unknown") | speed
@@ -181,7 +181,7 @@ def ours(name: str, cache: Path, seed: int, epochs: int | None) -> Iterator[tupl
     yield "Transformer + memory", judged(mixture, test, "mixture") | speed | weights
 
 
-def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str, float]:
+def peer(model: str, name: str, cache: Path, seed: int, budget: float) -> dict[str, float]:
     """RecTools' model on the same events and questions, in its own environment."""
     from benchmarks.peers.environment import environment
 
@@ -200,8 +200,8 @@ def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str
     words = [
         str(environment("rectools")), str(ROOT / "benchmarks" / "peers" / "rectools_ranker.py"), *PEERS[model],
         "--interactions", str(folder / "events.parquet"), "--targets", str(folder / "targets.parquet"),
-        "--seed", str(seed), "--budget-seconds", str(budget), "--output", str(folder / "peer.json"), "--threads", "2",
-        "--validation-users", "2000",
+        "--seed", str(seed), "--budget-cpu-seconds", f"{budget:.0f}", "--output", str(folder / "peer.json"),
+        "--threads", "2", "--validation-users", "2000",
     ]  # fmt: skip
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.strip().splitlines()[-1])
@@ -210,7 +210,8 @@ def peer(model: str, name: str, cache: Path, seed: int, budget: int) -> dict[str
         for key, part in (("all", "seen_kept"), ("unseen", "seen_filtered"))
         for m in METRICS
     }
-    return metrics | {"seconds": found["seconds"], "events/s": found["events_per_second"], "epochs": found["epochs"]}
+    speed = {"seconds": found["seconds"], "cpu_seconds": found["cpu_seconds"], "events/s": found["events_per_second"]}
+    return metrics | speed | {"epochs": found["epochs"]}
 
 
 def run(args: argparse.Namespace) -> pd.DataFrame:
@@ -229,9 +230,13 @@ def run(args: argparse.Namespace) -> pd.DataFrame:
             if f"{name}|Transformer + memory|{seed}" not in kept:
                 for model, values in ours(name, args.cache, seed, args.epochs):
                     keep(name, model, seed, values)
-            for model in PEERS if args.budget else ():
+        for seed in range(1, args.peer_seeds + 1):
+            taken = [
+                v["cpu_seconds"] for k, v in kept.items() if k.startswith(f"{name}|Transformer|") and "cpu_seconds" in v
+            ]
+            for model in PEERS:
                 if f"{name}|{model}|{seed}" not in kept:
-                    keep(name, model, seed, peer(model, name, args.cache, seed, args.budget))
+                    keep(name, model, seed, peer(model, name, args.cache, seed, budget=float(np.mean(taken))))
     rows = [dict(zip(("set", "model", "seed"), key.split("|"), strict=True)) | values for key, values in kept.items()]
     frame = pd.DataFrame(rows)
     return frame[frame["set"].isin(args.sets)].drop(columns="seed").groupby(["set", "model"], sort=False).mean()
@@ -242,7 +247,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--budget", type=int, default=300, help="seconds of training for each peer; 0 for no peers")
+    parser.add_argument("--peer-seeds", type=int, default=3, help="seeds of the peers; 0 leaves them out")
     parser.add_argument("--epochs", type=int, help="of ours; the plan's by default")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "ranking")
     parser.add_argument("--measured", type=Path, default=ROOT / "benchmarks" / "measured" / "ranking.json")
