@@ -1,5 +1,20 @@
 """Which behaviors cause which purchases, by how much, and for whom: from the event log of a shop."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whybuy.library import Log, effect, read, scan
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["Log", "__version__", "effect", "read", "scan"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the library when one of its names is first asked for: the import stays light."""
+    if name not in __all__:
+        message = f"module 'whybuy' has no attribute {name!r}"
+        raise AttributeError(message)
+    import whybuy.library
+
+    return getattr(whybuy.library, name)

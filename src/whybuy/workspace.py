@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 import whybuy
 from whybuy.errors import WorkspaceError
 
+DEFAULT_WORKSPACE = Path("whybuy-workspace")
 CARD = "stage.json"
 """Written last into a stage: without it the folder is no stage."""
 

@@ -1,6 +1,7 @@
 """The answer to one question, with everything needed to judge it; its JSON is the contract's."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 Verdict = Literal["strong", "suggestive", "none", "cannot_tell"]
 Method = Literal["scan", "confirmed"]
 Z95 = 1.959963984540054
+_ORDER = {"strong": 0, "suggestive": 1, "none": 2, "cannot_tell": 3}
+_MAX_DRAWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,95 @@ class Effect:
             xaxis_title=f"difference in P({self.outcome} within {self.horizon})",
         )
         return figure
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The effects of a whole family of questions, strongest first.
+
+    Attributes
+    ----------
+    effects : every asked pair, funnel pairs and those without an answer too
+    """
+
+    effects: tuple[Effect, ...]
+
+    @classmethod
+    def of(cls, effects: Iterable[Effect]) -> "Effects":
+        """Put effects in order: by verdict, then by the size of the estimate, then by name."""
+        return cls(tuple(by_strength(effects)))
+
+    def __len__(self) -> int:
+        """Return the number of asked pairs."""
+        return len(self.effects)
+
+    def __iter__(self) -> Iterator[Effect]:
+        """Yield the effects, strongest first."""
+        return iter(self.effects)
+
+    def __getitem__(self, pair: tuple[str, str]) -> Effect:
+        """Return the effect of (treatment, outcome), at the horizon where it is clearest; KeyError if not asked."""
+        for effect in self.effects:
+            if (effect.treatment, effect.outcome) == pair:
+                return effect
+        raise KeyError(pair)
+
+    @property
+    def headlines(self) -> "Effects":
+        """The effects whose treatment is no mere stage on the way to the outcome."""
+        return Effects(tuple(e for e in self.effects if not e.funnel))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row of numbers per effect."""
+        return effects_frame(list(self.effects))
+
+    def summary(self) -> str:
+        """Return how many verdicts of each kind there are, and the headlines that say something, one a line."""
+        told = [e for e in self.headlines if e.verdict in ("strong", "suggestive")]
+        counts = {v: sum(e.verdict == v for e in self.effects) for v in _ORDER}
+        head = ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in counts.items())
+        return "\n".join([f"{len(self)} pairs: {head}.", *(e.summary() for e in told[:_MAX_DRAWN])])
+
+    def plot(self) -> "Figure":
+        """Return a Plotly figure: of the strongest headlines, the naive difference beside the adjusted interval."""
+        import plotly.graph_objects as go
+
+        drawn = [e for e in self.headlines if e.effect.estimate is not None][:_MAX_DRAWN][::-1]
+        names = [f"{e.treatment} → {e.outcome} ({e.horizon})" for e in drawn]
+        estimates = [e.effect.estimate for e in drawn]
+        half = [Z95 * (e.effect.std_error or 0) for e in drawn]
+        figure = go.Figure()
+        figure.add_scatter(
+            x=[e.naive.difference for e in drawn],
+            y=names,
+            mode="markers",
+            name="naive",
+            marker={"symbol": "circle-open", "size": 9, "color": "#8a8f98"},
+        )
+        figure.add_scatter(
+            x=estimates,
+            y=names,
+            error_x={"array": half},
+            mode="markers",
+            name="adjusted, 95%",
+            marker={"size": 9, "color": "#1f6feb"},
+        )
+        figure.add_vline(x=0, line_width=1)
+        figure.update_layout(
+            title="What co-occurrence says and what is left of it",
+            xaxis_title="difference in the chance of the outcome",
+            height=160 + 26 * len(drawn),
+            template="plotly_white",
+        )
+        return figure
+
+
+def by_strength(effects: Iterable[Effect]) -> list[Effect]:
+    """Return the effects, strongest verdict first, then the largest estimate, then by name."""
+    return sorted(
+        effects,
+        key=lambda e: (_ORDER[e.verdict], -abs(e.effect.estimate or 0.0), e.treatment, e.outcome, e.horizon),
+    )
 
 
 def effects_frame(effects: list[Effect]) -> pd.DataFrame:

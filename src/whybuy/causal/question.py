@@ -47,6 +47,11 @@ class Question:
     reference: Behavior | None = None
     where: str | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one of those that the scan asks of everybody."""
+        return self.reference is None and self.where is None
+
     @classmethod
     def of(
         cls,

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whybuy.cli.session import Session, command, require_times
-from whybuy.cli.tables import EFFECT_COLUMNS, by_strength, effect_row, headlines, show_table
-from whybuy.config import duration_ms
+from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, show_table
+from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
+from whybuy.library import answered
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from whybuy.behavior.what_if import WhatIf
     from whybuy.causal.effects import Effect
+    from whybuy.causal.question import Question
 
 N_FUNNEL = 5
 
@@ -35,10 +37,24 @@ class Asked:
         """Whether one treatment and one outcome are named."""
         return self.treatment is not None and self.outcome is not None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the stages' own answers hold for it."""
-        return self.where is None and self.reference is None and self.design in (None, "step")
+    def question(self, config: Config) -> "Question":
+        """Return what is asked of one pair.
+
+        Raises
+        ------
+        QuestionError, BehaviorError
+            It is no question.
+        """
+        from whybuy.causal.question import Question
+
+        return Question.of(
+            self.treatment or "",
+            self.outcome or "",
+            horizon=self.horizon or config.horizons[0],
+            design=self.design,
+            reference=self.reference,
+            where=self.where,
+        )
 
     def holds(self, effect: "Effect") -> bool:
         """Return whether an effect is about what was asked."""
@@ -49,7 +65,7 @@ class Asked:
 
     def require_askable(self) -> None:
         """Raise where options are given that only make sense for one pair."""
-        if self.is_pair or self.is_plain:
+        if self.is_pair or (self.where is None and self.reference is None and self.design in (None, "step")):
             return
         raise QuestionError.of(
             found="--where, --reference or --design was given without a pair",
@@ -72,54 +88,29 @@ def effects(  # noqa: PLR0913 - one parameter per option
     all_: Annotated[bool, typer.Option("--all", help="Print every scanned pair.")] = False,
 ) -> None:
     """Print the effects, strongest first; or answer one question, for --treatment and --outcome."""
+    from whybuy.causal.effects import Effects
+
     asked = Asked(
         treatment=treatment, outcome=outcome, horizon=horizon, design=design, where=where, reference=reference
     )
     asked.require_askable()
     with session.pipeline() as pipeline:
         pipeline.run("confirm")
-        answer = answered(pipeline, asked) if asked.is_pair else None
+        answer = answered(pipeline, asked.question(pipeline.config)) if asked.is_pair else None
     if answer is not None:
         show_answer(session, answer)
         return
-    found = [effect for effect in pipeline.effects() if asked.holds(effect)]
-    shown = by_strength(found) if all_ else headlines(found)[:top]
+    found = Effects.of(effect for effect in pipeline.effects() if asked.holds(effect))
+    shown = list(found) if all_ else list(found.headlines)[:top]
     if session.as_json:
         session.emit({"effects": [effect.to_json() for effect in shown]})
         return
     show_table(session.out, EFFECT_COLUMNS, map(effect_row, shown))
-    funnel = [] if all_ else by_strength(e for e in found if e.funnel)
+    funnel = [] if all_ else [e for e in found if e.funnel]
     if funnel:
         session.say()
         session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart:")
         show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
-
-
-def answered(pipeline: Pipeline, asked: Asked) -> "Effect":
-    """Return the confirmed effect of the asked pair, computed now where the stages do not hold it.
-
-    Raises
-    ------
-    QuestionError, BehaviorError, ConfigError
-        The question cannot be asked of this log.
-    """
-    from whybuy.causal.question import Question, answer
-
-    horizon = asked.horizon or pipeline.config.horizons[0]
-    question = Question.of(
-        asked.treatment or "",
-        asked.outcome or "",
-        horizon=horizon,
-        design=asked.design,
-        reference=asked.reference,
-        where=asked.where,
-    )
-    if asked.is_plain:
-        for effect in pipeline.effects():
-            same = (effect.treatment, effect.outcome) == (str(question.treatment), str(question.outcome))
-            if same and effect.method == "confirmed" and duration_ms(effect.horizon) == duration_ms(horizon):
-                return effect
-    return answer(question, pipeline.study, report=pipeline.report)
 
 
 def show_answer(session: Session, effect: "Effect") -> None:

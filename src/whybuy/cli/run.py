@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from whybuy.cli.session import Session, command, require_times
-from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, headlines, show_table
+from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, show_table
 from whybuy.config import Config, duration_ms
 from whybuy.pipeline import COST, Pipeline, StageDone
 from whybuy.workspace import CARD
@@ -67,8 +67,10 @@ class RunSummary:
     @property
     def top(self) -> "list[Effect]":
         """The strongest pairs with an effect that are no funnel."""
-        found = [e for e in headlines(self.effects) if e.verdict in ("strong", "suggestive")]
-        return found[:N_TOP]
+        from whybuy.causal.effects import Effects
+
+        headlines = Effects.of(self.effects).headlines
+        return [e for e in headlines if e.verdict in ("strong", "suggestive")][:N_TOP]
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON."""
@@ -251,15 +253,17 @@ def _mlp_stage(pipeline: Pipeline) -> Path:
 @command
 def scan(session: Session) -> None:
     """Scan every treatment on every outcome (after the stages that it needs)."""
+    from whybuy.causal.effects import Effects
+
     with session.pipeline() as pipeline:
         pipeline.run("scan")
-    effects = pipeline.effects("scan")
+    effects = Effects.of(pipeline.effects("scan"))
     counted = Counter(e.verdict for e in effects)
     if session.as_json:
         session.emit({"effects": [e.to_json() for e in effects]})
         return
     session.say(f"{len(effects):,} pairs scanned: " + ", ".join(f"{n:,} {v}" for v, n in sorted(counted.items())))
-    show_table(session.out, EFFECT_COLUMNS, map(effect_row, headlines(effects)[:N_TOP]))
+    show_table(session.out, EFFECT_COLUMNS, map(effect_row, list(effects.headlines)[:N_TOP]))
 
 
 @command

@@ -20,10 +20,9 @@ from whybuy.config import Config, load_config
 from whybuy.errors import QuestionError, WhybuyError, WorkspaceError
 from whybuy.pipeline import CARD, Pipeline, StageDone
 from whybuy.progress import Report, live, quiet
-from whybuy.workspace import Workspace
+from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
 
 DEFAULT_CONFIG = Path("whybuy.toml")
-DEFAULT_WORKSPACE = Path("whybuy-workspace")
 USER_CAN_MEND, INTERRUPTED = 2, 130
 
 ConfigOption = Annotated[

@@ -19,8 +19,6 @@ NOTHING = "-"
 _FEWEST = 12
 """Names are folded to no fewer characters than this."""
 
-_ORDER = {"strong": 0, "suggestive": 1, "none": 2, "cannot_tell": 3}
-
 Column = tuple[str, Literal["left", "right"]]
 EFFECT_COLUMNS: tuple[Column, ...] = (
     ("treatment", "left"),
@@ -77,16 +75,3 @@ def effect_row(effect: "Effect") -> list[str]:
     e = effect.effect
     numbers = (effect.naive.difference, e.estimate, e.ci_low, e.ci_high)
     return [effect.treatment, effect.outcome, *map(number, numbers), effect.verdict]
-
-
-def by_strength(effects: "Iterable[Effect]") -> "list[Effect]":
-    """Return the effects, strongest verdict first, then the largest estimate, then by name."""
-    return sorted(
-        effects,
-        key=lambda e: (_ORDER[e.verdict], -abs(e.effect.estimate or 0.0), e.treatment, e.outcome, e.horizon),
-    )
-
-
-def headlines(effects: "Iterable[Effect]") -> "list[Effect]":
-    """Return what may stand in a headline, strongest first: no precondition of its outcome, no cell without answer."""
-    return by_strength(e for e in effects if not e.funnel)

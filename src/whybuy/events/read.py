@@ -206,12 +206,18 @@ def _open_table(con: duckdb.DuckDBPyConnection, name: str, tables: Mapping[str, 
             do=f"Call with tables={{{name!r}: frame}}",
         )
     alias = f"{IN_MEMORY}{name}"
-    con.register(alias, _as_arrow(tables[name], name))
+    con.register(alias, as_arrow(tables[name], name))
     return Source(alias, quote_name(alias), columns_of(con, quote_name(alias)))
 
 
-def _as_arrow(table: Any, name: str) -> pa.Table:
-    """Return a pandas, Polars or Arrow table as Arrow; a NaN of pandas is a missing value there."""
+def as_arrow(table: Any, name: str) -> pa.Table:
+    """Return a pandas, Polars or Arrow table as Arrow; a NaN of pandas is a missing value there.
+
+    Raises
+    ------
+    SourceError
+        It is no table, or a column mixes types.
+    """
     if isinstance(table, pa.Table):
         return table
     if hasattr(table, "to_arrow"):

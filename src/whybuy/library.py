@@ -1,0 +1,218 @@
+"""The commands from Python: read a log, scan every pair, ask one question.
+
+    import whybuy
+
+    log = whybuy.read("events.parquet")  # or a pandas, Polars or Arrow table, or a whybuy.toml
+    whybuy.scan(log).to_frame()
+    whybuy.effect(log, treatment="view:shoes", outcome="purchase:shoes", horizon="7d").summary()
+
+Everything that is computed stays in a workspace, as it does for the commands: what was trained once is not trained
+again, here or there.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from whybuy.config import Config, duration_ms, load_config
+from whybuy.errors import QuestionError
+from whybuy.pipeline import Pipeline
+from whybuy.progress import live
+from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
+
+if TYPE_CHECKING:
+    from whybuy.causal.effects import Effect, Effects
+    from whybuy.causal.question import Question
+    from whybuy.events.quality import Quality
+
+_TABLES = "tables"
+_CONFIG = "whybuy.toml"
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log whose columns are known, and the workspace that holds what is derived from it.
+
+    Attributes
+    ----------
+    config : how the log is read and asked
+    workspace : the folder of results
+    """
+
+    config: Config
+    workspace: Path
+
+    @cached_property
+    def quality(self) -> "Quality":
+        """What was kept, merged and rejected, and why; reads the log on first use."""
+        with self._pipeline() as pipeline:
+            pipeline.run("events")
+            return pipeline.log.quality
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[Pipeline]:
+        """Open the pipeline, its progress on standard error where somebody looks."""
+        console = Console(file=sys.stderr)
+        origin = self.config.base / _CONFIG
+        if not console.is_terminal:
+            yield Pipeline(self.config, Workspace(self.workspace), origin=origin)
+            return
+        with live(console) as report:
+            yield Pipeline(self.config, Workspace(self.workspace), report=report, origin=origin)
+
+
+def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | Path = DEFAULT_WORKSPACE) -> Log:
+    """Return a log: its columns are recognized as `whybuy init` does, unless a config says what they are.
+
+    Parameters
+    ----------
+    events : a path (file, folder, glob, or ``file.duckdb::table``), a pandas, Polars or Arrow table, or the path of a
+        ``whybuy.toml``, which then says everything
+    items, users : paths or tables of items and users, in the form of ``events``
+    workspace : folder for everything derived; a proposed config and copies of tables stand there, too
+
+    Raises
+    ------
+    SourceError
+        The source is no event log or cannot be read.
+    ConfigError
+        The config cannot be used.
+    """
+    root = Path(workspace)
+    if isinstance(events, str | Path) and str(events).endswith(".toml"):
+        if items is not None or users is not None:
+            raise QuestionError.of(
+                found="read() was given a config and items or users beside it",
+                needed="A config names its items and users itself",
+                do="Write them into the config, or name the events instead of the config",
+            )
+        return Log(load_config(Path(events)), root)
+    from whybuy.events.propose import propose
+    from whybuy.events.write import config_text, write_config
+
+    sources = _in_files({"events": events, "items": items, "users": users}, root)
+    path = root / _CONFIG
+    root.mkdir(parents=True, exist_ok=True)
+    proposal = propose(sources["events"], items=sources.get("items"), users=sources.get("users"), into=path)
+    if not path.exists() or path.read_text(encoding="utf-8") != config_text(proposal, root.resolve()):
+        write_config(proposal, path)
+    return Log(load_config(path), root)
+
+
+def scan(log: Any) -> "Effects":
+    """Return the effect of every scanned pair, those that matter confirmed, strongest first.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+
+    Raises
+    ------
+    WhybuyError
+        The log, the config or the workspace cannot be used.
+    """
+    from whybuy.causal.effects import Effects
+
+    with _opened(log)._pipeline() as pipeline:
+        pipeline.run("confirm")
+        return Effects.of(pipeline.effects())
+
+
+def effect(  # noqa: PLR0913 - a question has that many words
+    log: Any,
+    *,
+    treatment: str,
+    outcome: str,
+    horizon: str | None = None,
+    design: str | None = None,
+    reference: str | None = None,
+    where: str | None = None,
+) -> "Effect":
+    """Return the confirmed effect of one behavior on one outcome.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    treatment, outcome, reference : behaviors, as "view:shoes"
+    horizon : how long after the decision the outcome counts, as "7d"; the config's first where None
+    where : a SQL condition on the users table
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log.
+    """
+    from whybuy.causal.question import Question
+
+    opened = _opened(log)
+    question = Question.of(
+        treatment,
+        outcome,
+        horizon=horizon or opened.config.horizons[0],
+        design=design,
+        reference=reference,
+        where=where,
+    )
+    with opened._pipeline() as pipeline:
+        pipeline.run("confirm")
+        return answered(pipeline, question)
+
+
+def answered(pipeline: Pipeline, question: "Question") -> "Effect":
+    """Return the confirmed effect of a question, computed now where the stages do not hold it.
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log.
+    """
+    from whybuy.causal.question import answer
+
+    if question.is_plain:
+        for found in pipeline.effects():
+            same = (found.treatment, found.outcome) == (str(question.treatment), str(question.outcome))
+            at_same_horizon = duration_ms(found.horizon) == duration_ms(question.horizon)
+            if same and at_same_horizon and found.method == "confirmed":
+                return found
+    return answer(question, pipeline.study, report=pipeline.report)
+
+
+def _opened(log: Any) -> Log:
+    return log if isinstance(log, Log) else read(log)
+
+
+def _in_files(sources: dict[str, Any], root: Path) -> dict[str, str | Path]:
+    """Return the paths of all sources; a table is written into the workspace first."""
+    given = {name: source for name, source in sources.items() if source is not None}
+    with Workspace(root).lock():
+        return {
+            name: source if isinstance(source, str | Path) else _in_file(source, name, root / _TABLES)
+            for name, source in given.items()
+        }
+
+
+def _in_file(table: Any, name: str, folder: Path) -> Path:
+    """Write a table to a file of its own folder, named by what it holds, so that the same table is the same file."""
+    import pyarrow.parquet as pq
+
+    from whybuy.events.read import as_arrow
+
+    folder.mkdir(exist_ok=True)
+    part = folder / f"{name}.part"
+    pq.write_table(as_arrow(table, name), part)
+    with part.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+    home = folder / digest[:16]
+    if home.exists():
+        part.unlink()
+    else:
+        home.mkdir()
+        part.replace(home / f"{name}.parquet")
+    return home / f"{name}.parquet"

@@ -1,0 +1,138 @@
+"""The library from Python: what it reads, that it answers as the commands do, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import whybuy
+from whybuy.causal.effects import Effect, Effects
+from whybuy.cli.app import invoke
+from whybuy.errors import BehaviorError, QuestionError, SourceError
+
+DAY = 86_400_000
+N_USERS, N_EVENTS = 120, 60
+
+
+def shop() -> pd.DataFrame:
+    """People who look, cart and buy bags, 40 days; a cart is followed by a purchase half the time."""
+    rng = np.random.default_rng(1)
+    kinds = [("view", "shoes"), ("view", "bags"), ("cart", "bags"), ("purchase", "bags")]
+    choice = np.zeros((N_USERS, N_EVENTS), int)
+    for k in range(1, N_EVENTS):
+        p_buy = np.where(choice[:, k - 1] == 2, 0.5, 0.05)
+        choice[:, k] = np.where(rng.random(N_USERS) < p_buy, 3, rng.integers(0, 3, N_USERS))
+    user = np.repeat(np.arange(N_USERS), N_EVENTS)
+    ms = 1_700_000_000_000 + np.tile(np.arange(N_EVENTS) * 2 * DAY // 3, N_USERS) + 1000 * user
+    return pd.DataFrame(
+        {
+            "user_id": [f"{u:03d}" for u in user],
+            "ts": pd.to_datetime(ms, unit="ms"),
+            "action": [kinds[i][0] for i in choice.ravel()],
+            "category": [kinds[i][1] for i in choice.ravel()],
+            "item_id": [f"{kinds[i][1]}-{u % 3}" for i, u in zip(choice.ravel(), user, strict=True)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("library")
+
+
+@pytest.fixture(scope="module")
+def log(folder) -> whybuy.Log:
+    return whybuy.read(shop(), workspace=folder / "workspace")
+
+
+@pytest.mark.whole
+def test_a_table_is_scanned_and_asked(log, folder):
+    found = whybuy.scan(log)
+    assert isinstance(found, Effects)
+    assert len(found.to_frame()) == len(found) > 10
+    told = found["cart:bags", "purchase:bags"]
+    assert told.effect.estimate is not None
+    assert found.summary().startswith(f"{len(found)} pairs: ")
+    assert len(found.plot().data) == 2
+    asked = whybuy.effect(log, treatment="view:shoes", outcome="purchase:bags")
+    assert isinstance(asked, Effect)
+    assert (asked.treatment, asked.outcome, asked.method) == ("view:shoes", "purchase:bags", "confirmed")
+    assert asked.verdict != "strong"
+
+
+@pytest.mark.whole
+def test_the_library_and_the_commands_share_a_workspace(log, folder, capsys):
+    whybuy.scan(log)
+    words = ["effects", "--all", "--json", "--workspace", str(log.workspace), "-c", str(log.workspace / "whybuy.toml")]
+    assert invoke(words) == 0
+    printed = capsys.readouterr()
+    assert "up to date" in printed.err
+    assert "done in" not in printed.err
+    ours = [(e.treatment, e.outcome, e.effect.estimate) for e in whybuy.scan(log)]
+    theirs = [(e["treatment"], e["outcome"], e["effect"]["estimate"]) for e in json.loads(printed.out)["effects"]]
+    assert ours == theirs
+
+
+def test_the_same_table_is_the_same_log(tmp_path):
+    frame = shop()
+    first = whybuy.read(frame, workspace=tmp_path)
+    again = whybuy.read(frame.copy(), workspace=tmp_path)
+    assert first.config == again.config
+    assert len(list((tmp_path / "tables").rglob("*.parquet"))) == 1
+    other = whybuy.read(frame.iloc[:-50], workspace=tmp_path)
+    assert other.config.events[0].path != first.config.events[0].path
+
+
+def test_what_a_log_may_be(tmp_path):
+    frame = shop()
+    frame.to_parquet(tmp_path / "events.parquet")
+    sources = {
+        "path": tmp_path / "events.parquet",
+        "text": str(tmp_path / "events.parquet"),
+        "polars": pl.from_pandas(frame),
+    }
+    for name, source in sources.items():
+        log = whybuy.read(source, workspace=tmp_path / name)
+        assert log.quality.rows_kept == len(frame), name
+    config = whybuy.read(tmp_path / "path" / "whybuy.toml", workspace=tmp_path / "from_config")
+    assert config.quality.rows_kept == len(frame)
+
+
+def test_items_beside_the_events_are_read(tmp_path):
+    frame = shop()
+    items = frame[["item_id", "category"]].drop_duplicates("item_id").assign(category="everything")
+    log = whybuy.read(frame.drop(columns="category"), items=items, workspace=tmp_path)
+    assert log.config.items is not None
+    assert log.quality.n_categories == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "said"),
+    [
+        (42, SourceError, "a int"),
+        (pd.DataFrame({"price": [1.0, 2.0]}), SourceError, "user"),
+        ("nowhere.parquet", SourceError, "nowhere.parquet"),
+    ],
+)
+def test_what_is_no_log_is_refused(tmp_path, source, error, said):
+    with pytest.raises(error, match=said):
+        whybuy.read(source, workspace=tmp_path)
+
+
+def test_a_config_names_its_own_items(tmp_path):
+    with pytest.raises(QuestionError, match="config"):
+        whybuy.read(tmp_path / "whybuy.toml", items=shop(), workspace=tmp_path)
+
+
+@pytest.mark.whole
+def test_what_never_happens_is_refused(log):
+    with pytest.raises(BehaviorError, match="never happens"):
+        whybuy.effect(log, treatment="search:*", outcome="purchase:bags")
+
+
+def test_the_package_has_no_other_names():
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = whybuy.nothing_of_that_name
