@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from whybuy import estimators
     from whybuy.library import Log, effect, read, scan
 
 __version__ = "0.1.0"
 
-__all__ = ["Log", "__version__", "effect", "read", "scan"]
+__all__ = ["Log", "__version__", "effect", "estimators", "read", "scan"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +16,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         message = f"module 'whybuy' has no attribute {name!r}"
         raise AttributeError(message)
-    import whybuy.library
+    import importlib
 
-    return getattr(whybuy.library, name)
+    if name == "estimators":
+        return importlib.import_module("whybuy.estimators")
+    return getattr(importlib.import_module("whybuy.library"), name)

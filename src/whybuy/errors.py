@@ -8,6 +8,7 @@
     │   └── ColumnsError                 a column that was asked for is not there
     ├── BehaviorError                    a behavior that cannot be parsed or is not in the log
     ├── QuestionError                    an explicit question that cannot be asked of this log
+    ├── ArraysError                      plain arrays that no effect can be estimated from
     ├── WorkspaceError                   the folder of results: locked, not writable, full, missing a stage
     ├── ModelError                       a checkpoint that is corrupt, foreign or of another log
     └── MissingExtraError                an optional part that is not installed
@@ -57,6 +58,10 @@ class BehaviorError(WhybuyError):
 
 class QuestionError(WhybuyError):
     """An explicit question cannot be asked of this log."""
+
+
+class ArraysError(WhybuyError):
+    """Plain arrays from which no effect can be estimated."""
 
 
 class WorkspaceError(WhybuyError):

@@ -12,7 +12,6 @@ from whybuy.campaign.estimate import (
     holm,
     overlap_weighted,
     regression_adjusted,
-    within,
 )
 from whybuy.campaign.nuisance import Nuisances
 from whybuy.causal.checks import PairData
@@ -102,7 +101,7 @@ def test_the_effect_on_the_treated_is_refused_without_overlap():
 
 def test_a_part_of_the_people_is_numbered_anew():
     data = pair([1, 0, 1], [1, 0, 1], [0.5] * 3, [0.5] * 3, [0, 1, 2])
-    assert within(data, np.array([True, False, True])).user.tolist() == [0, 1]
+    assert data.rows(np.array([True, False, True])).user.tolist() == [0, 1]
 
 
 def test_holm_by_hand():

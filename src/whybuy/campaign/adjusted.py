@@ -9,7 +9,7 @@ import pandas as pd
 from whybuy import columns as c
 from whybuy.campaign.assignments import Design
 from whybuy.campaign.cohort import Cohort, Observed, only_active, sampled
-from whybuy.campaign.estimate import effect_on_the_treated, overlap_weighted, within
+from whybuy.campaign.estimate import effect_on_the_treated, overlap_weighted
 from whybuy.campaign.history import Bools, History, Window, history_of
 from whybuy.campaign.nuisance import Float64, Nuisances, People, crossfit, fit_nuisances
 from whybuy.campaign.randomized import grounds_of, naive_of, placebo_check
@@ -68,7 +68,7 @@ def adjusted_result(
         cohort.rows[c.USER],
         treated,
         outcome,
-        lambda rows: overlap_weighted(within(data, rows))[0],
+        lambda rows: overlap_weighted(data.rows(rows))[0],
         estimand="ato",
     )
     return CampaignResult(

@@ -104,12 +104,6 @@ def effect_on_the_treated(data: PairData, nuisances: Nuisances) -> Estimate:
     return Estimate.of("att", estimate, math.sqrt(correction * float((by_user**2).sum())) / float(n_treated))
 
 
-def within(data: PairData, rows: Bools) -> PairData:
-    """Return the part of ``data`` with ``rows``, users renumbered."""
-    _, user = np.unique(data.user[rows], return_inverse=True)
-    return PairData(data.T[rows], data.Y[rows], data.e[rows], data.m[rows], user.astype(np.int64))
-
-
 def holm(p_values: list[float | None]) -> list[float | None]:
     """Return Holm-adjusted p-values; None stays None and is not in the family.
 

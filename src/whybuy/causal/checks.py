@@ -17,6 +17,8 @@ from whybuy.causal.residuals import Float64
 MAX_SMD = 0.1
 MIN_ESS = 200.0
 N_PLACEBOS = 20
+COMMON_SUPPORT = (0.01, 0.99)
+"""Propensities of decisions that could have gone either way."""
 _PLACEBO_Z = 3.290526731491926
 """Two-sided 99.9%: the mean of 20 placebo draws lies outside once in a thousand questions."""
 
@@ -48,6 +50,16 @@ class PairData:
         """Residual outcome."""
         return self.Y - self.m
 
+    def rows(self, keep: npt.NDArray[np.bool_]) -> "PairData":
+        """Return the trials ``keep``, users renumbered."""
+        _, user = np.unique(self.user[keep], return_inverse=True)
+        return PairData(self.T[keep], self.Y[keep], self.e[keep], self.m[keep], user.astype(np.int64))
+
+
+def supported(e: Float64) -> npt.NDArray[np.bool_]:
+    """Return (n,) which propensities lie within [.01, .99]."""
+    return (e >= COMMON_SUPPORT[0]) & (e <= COMMON_SUPPORT[1])
+
 
 def overlap(data: PairData) -> dict[str, float]:
     """Return the effective number of trials of the scarcer arm under overlap weights, and the range of e."""
@@ -58,7 +70,7 @@ def overlap(data: PairData) -> dict[str, float]:
         "ess": ess,
         "min_e": float(data.e.min()),
         "max_e": float(data.e.max()),
-        "share_within_01_99": float(((data.e >= 0.01) & (data.e <= 0.99)).mean()),
+        "share_within_01_99": float(supported(data.e).mean()),
     }
 
 

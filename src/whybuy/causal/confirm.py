@@ -13,14 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from whybuy.causal import average
 from whybuy.causal import checks as check
+from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64, Ints
+from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.scan import log_loss_sums, meaning, read_effects, write_effects
 from whybuy.causal.study import Study
 from whybuy.causal.trials import Columns, TrialSource
-from whybuy.causal.verdict import JACKKNIFE_BELOW, Grounds, judge_confirmed, q_values
+from whybuy.causal.verdict import Grounds, judge_confirmed, q_values
 from whybuy.config import CausalConfig, Config
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior, is_funnel, parse_behavior
@@ -279,8 +282,7 @@ class PairJudge:
     def __call__(self, pair: tuple[Behavior, Behavior], keep: npt.NDArray[np.bool_], data: check.PairData) -> Effect:
         """Return the confirmed effect of one pair with its checks and verdict; q-values of a family come later."""
         estimate, se, effective = clustered_ato(data)
-        per_user = [np.bincount(data.user, w * data.Y) > 0 for w in (data.T, 1 - data.T)]
-        grounds = Grounds(int(data.T.sum()), int(per_user[0].sum()), int(per_user[1].sum()), effective)
+        grounds = Grounds.of(data.T, data.Y, data.user, effective)
         effect = self._described(pair, data, Estimate.of("ato", estimate, se))
         if grounds.missing() or effect.effect.estimate is None:
             effect = replace(effect, checks={"overlap": check.overlap(data)} if len(data.T) else {})
@@ -288,6 +290,7 @@ class PairJudge:
         strongest = check.strongest_group(self._partial_r2("treatment", pair[0]), self._partial_r2("outcome", pair[1]))
         effect = replace(
             effect,
+            also=(user_weighted_ato(data), *self._averages(pair, keep, data)),
             checks={
                 "nuisance": _nuisance_check(data),
                 "overlap": check.overlap(data),
@@ -297,6 +300,15 @@ class PairJudge:
             },
         )
         return judge_confirmed(effect, grounds, check.failures(effect), self.config.causal)
+
+    def _averages(
+        self, pair: tuple[Behavior, Behavior], keep: npt.NDArray[np.bool_], data: check.PairData
+    ) -> tuple[Estimate, ...]:
+        """Return ATE and ATT, refused where too few decisions could have gone either way."""
+        if not average.answerable(data):
+            return average.REFUSED
+        Z = modifiers(self.table.X, self.table.columns, pair, data, keep)
+        return average.averages(data, r_learner(Z, data.RT, data.RY, self.table.fold[keep]))
 
     def _described(self, pair: tuple[Behavior, Behavior], data: check.PairData, estimate: Estimate) -> Effect:
         b, a = pair
@@ -312,41 +324,23 @@ class PairJudge:
             method="confirmed",
             naive=Naive.of_counts(n=len(data.T), **{name: int(n) for name, n in counts.items()}),
             effect=estimate,
-            also=(user_weighted_ato(data),) if len(data.T) else (),
+            also=(user_weighted_ato(data), *average.REFUSED) if len(data.T) else average.REFUSED,
             funnel=is_funnel(b, a),
             meaning=meaning(b, a, self.horizon),
         )
 
 
 def clustered_ato(data: check.PairData) -> tuple[float, float, float]:
-    """Return the ATO, its clustered standard error, and the effective number of users.
-
-    Below 100 effective users the error is the delete-one-user jackknife's, else linearized.
-    Source: Cameron and Miller (Journal of Human Resources, 2015), section VI.
-    """
-    N, D = np.bincount(data.user, data.RT * data.RY), np.bincount(data.user, data.RT**2)
-    if D.sum() <= 0 or len(N) < 2:
-        return float("nan"), float("nan"), 0.0
-    theta, U = N.sum() / D.sum(), len(N)
-    effective = float(D.sum() ** 2 / (D**2).sum())
-    if effective < JACKKNIFE_BELOW:
-        without = (N.sum() - N) / (D.sum() - D)
-        return float(theta), float(np.sqrt((U - 1) / U * ((without - theta) ** 2).sum())), effective
-    se = np.sqrt(U / (U - 1) * ((N - theta * D) ** 2).sum()) / D.sum()
-    return float(theta), float(se), effective
+    """Return the ATO, its clustered standard error, and the effective number of users."""
+    found = clustered_ratio(data.RT * data.RY, data.RT**2, data.user)
+    return found.value, found.std_error, found.effective
 
 
 def user_weighted_ato(data: check.PairData) -> Estimate:
     """Return the ATO in which every user counts once, however many decisions they make."""
-    n_u = np.bincount(data.user)
-    weight = 1 / n_u[data.user]
-    N = np.bincount(data.user, weight * data.RT * data.RY)
-    D = np.bincount(data.user, weight * data.RT**2)
-    if D.sum() <= 0 or len(N) < 2:
-        return Estimate(estimand="ato_by_user")
-    theta = N.sum() / D.sum()
-    se = np.sqrt(len(N) / (len(N) - 1) * ((N - theta * D) ** 2).sum()) / D.sum()
-    return Estimate.of("ato_by_user", float(theta), float(se))
+    weight = 1 / np.bincount(data.user)[data.user]
+    found = clustered_ratio(weight * data.RT * data.RY, weight * data.RT**2, data.user)
+    return Estimate.of("ato_by_user", found.value, found.std_error)
 
 
 def selection_adjusted(effects: list[Effect], config: CausalConfig) -> list[Effect]:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.causal.average import scope
 from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
 from whybuy.config import CausalConfig
 from whybuy.events.behaviors import Behavior, is_funnel
 
+Float64 = npt.NDArray[np.float64]
+
 MIN_OUTCOME_USERS = 20
 MIN_EFFECTIVE_USERS = 30.0
-JACKKNIFE_BELOW = 100.0
 Q_LIMIT = 0.05
 
 
@@ -32,6 +34,12 @@ class Grounds:
     treated_outcome_users: int
     control_outcome_users: int
     effective_users: float
+
+    @classmethod
+    def of(cls, T: Float64, Y: Float64, user: npt.NDArray[np.int64], effective_users: float) -> "Grounds":
+        """Return the grounds of (n,) treatments, outcomes and users (numbered from 0)."""
+        treated, control = (int((np.bincount(user, arm * Y) > 0).sum()) for arm in (T, 1 - T))
+        return cls(int(T.sum()), treated, control, effective_users)
 
     def missing(self) -> list[str]:
         """Return what is missing, in words; empty where the grounds suffice."""
@@ -64,7 +72,7 @@ class Grounds:
         }
 
 
-def q_values(p: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def q_values(p: Float64) -> tuple[Float64, Float64]:
     """Return Benjamini-Hochberg and Benjamini-Yekutieli q-values; NaN stays NaN and is not in the family.
 
     Source: Benjamini and Hochberg (JRSS B, 1995); Benjamini and Yekutieli (Annals of Statistics, 2001), theorem 1.3.
@@ -108,8 +116,11 @@ def judge_confirmed(effect: Effect, grounds: Grounds, failed: list[str], config:
     effect = replace(effect, checks={**effect.checks, "grounds": grounds.to_json()})
     missing = _ungrounded(effect, grounds)
     if missing:
-        return replace(effect, effect=Estimate(estimand="ato"), verdict="cannot_tell", reasons=tuple(missing))
+        also = tuple(Estimate(estimand=e.estimand) for e in effect.also)
+        refusal = replace(effect, effect=Estimate(estimand="ato"), also=also)
+        return replace(refusal, verdict="cannot_tell", reasons=tuple(missing))
     verdict, reasons = _by_interval(effect, config)
+    reasons += scope(effect)
     fatal = [text for text in failed if text.startswith(FATAL)]
     if fatal:
         return replace(effect, verdict="cannot_tell", reasons=(*reasons, *failed))
