@@ -30,7 +30,7 @@ STRONG = Effect(
     effect=replace(
         Estimate.of("ato", 0.05, 0.01), q_value=1e-6, q_value_by=1e-5, selected_low=0.02, selected_high=0.08
     ),
-    also=(Estimate.of("ato_by_user", 0.04, 0.01),),
+    also=(Estimate.of("ato_by_user", 0.04, 0.01), Estimate.of("ate", 0.05, 0.02), Estimate(estimand="att")),
     verdict="strong",
     reasons=("Every check passed.",),
     checks=CHECKS,

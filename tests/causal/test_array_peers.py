@@ -1,6 +1,6 @@
 """The same arrays, folds and learners given to DoubleML and EconML give the same numbers.
 
-Ours multiplies a clustered variance by U / (U - 1), as EconML does with rows for clusters; DoubleML does not. DoubleML's
+Ours multiplies a clustered variance by U / (U - 1), as EconML does with rows for clusters; DoubleML does not, and its
 clustered errors rest on the number of folds that its constructor was told, also where the folds are set afterwards.
 """
 
@@ -27,6 +27,7 @@ N_USERS, N_FOLDS = 200, 4
 PEOPLE = draw(7, n_users=N_USERS, each=10)
 X, T, Y, USER = PEOPLE.Z.astype(float), PEOPLE.data.T, PEOPLE.data.Y, PEOPLE.data.user
 PRICE = X[:, 0] + np.random.default_rng(0).normal(size=len(T)) + T
+FOLDS = {"n_folds": N_FOLDS, "draw_sample_splitting": False}
 LINEAR = Learners(treatment=LogisticRegression(C=0.01), outcome=LinearRegression())
 TREES = {"n_estimators": 30, "num_leaves": 6, "verbosity": -1, "n_jobs": 1, "deterministic": True}
 BOOSTED = Learners(treatment=LGBMClassifier(**TREES), outcome=LGBMRegressor(**TREES))
@@ -58,7 +59,7 @@ def agrees(ours, theirs, n_clusters):
 def test_partially_linear_is_doubleml_s(treatment, by_user):
     ours = partially_linear(X, treatment, Y, groups=USER if by_user else None, learner=Ridge(3.0), folds=USER % N_FOLDS)
     theirs = doubleml(
-        lambda data: DoubleMLPLR(data, Ridge(3.0), Ridge(3.0), n_folds=N_FOLDS, draw_sample_splitting=False),
+        lambda data: DoubleMLPLR(data, Ridge(3.0), Ridge(3.0), **FOLDS),
         ours, treatment, by_user=by_user,
     )  # fmt: skip
     agrees(ours, theirs, N_USERS if by_user else len(T))
@@ -71,7 +72,7 @@ def test_interactive_is_doubleml_s(score, at, by_user):
     assert ours.share_supported == 1
     theirs = doubleml(
         lambda data: DoubleMLIRM(
-            data, clone(LINEAR.outcome), clone(LINEAR.treatment), score=score, n_folds=N_FOLDS, draw_sample_splitting=False
+            data, clone(LINEAR.outcome), clone(LINEAR.treatment), score=score, **FOLDS
         ),
         ours, T, by_user=by_user,
     )  # fmt: skip
@@ -113,7 +114,7 @@ def test_interactive_is_econml_s():
 def test_boosted_nuisances_agree_within_monte_carlo_error():
     ours = partially_linear(X, T, Y, groups=USER, learner=BOOSTED, folds=N_FOLDS)
     theirs = doubleml(
-        lambda data: DoubleMLPLR(data, LGBMRegressor(**TREES), LGBMClassifier(**TREES), n_folds=N_FOLDS, draw_sample_splitting=False),
+        lambda data: DoubleMLPLR(data, LGBMRegressor(**TREES), LGBMClassifier(**TREES), **FOLDS),
         ours, T, by_user=True,
     )  # fmt: skip
     assert abs(ours.estimate - theirs[0]) < 0.1 * theirs[1]

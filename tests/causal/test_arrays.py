@@ -57,7 +57,7 @@ def test_a_continuous_treatment_has_a_slope_and_its_intervals_cover_by_group_alo
 def test_intervals_of_boosting_cover(model):
     hits = {}
     for seed in range(100, 300):
-        X, T, Y, user = arrays(seed, n_users=400)
+        X, T, Y, user = arrays(seed, n_users=150)
         for e in model(X, T, Y, groups=user).estimates:
             hits.setdefault(e.estimand, []).append(e.ci_low <= TRUTHS[e.estimand] <= e.ci_high)
     for name, covered in hits.items():

@@ -176,3 +176,12 @@ def test_attributes_are_read_from_their_columns():
     columns = Columns(["view:* in 1d", "tier = gold", "tier = tin"], ["activity", "attribute", "attribute"])
     X = np.array([[3, 1, 0], [3, 0, 1], [3, 0, 0]], np.float32)
     assert {k: v.tolist() for k, v in attribute_groups(X, columns).items()} == {"tier": ["gold", "tin", "other"]}
+
+
+def test_too_few_users_can_not_be_told():
+    people = draw(5, n_users=24)
+    found = heterogeneity(people.data, people.tau, people.fold)
+    assert found.calibration.mean.estimate is None
+    assert found.spread.estimate is None
+    assert all(g.effect.estimate is None and g.reasons for g in found.by_tau)
+    assert found.summary().startswith("Whether effects differ cannot be told. The estimate rests on")

@@ -14,7 +14,7 @@ from whybuy.behavior.family import family_of
 from whybuy.behavior.twins import TwinModels, train_twins
 from whybuy.causal.confirm import confirm_log
 from whybuy.causal.effects import effects_frame
-from whybuy.causal.question import Question, answer
+from whybuy.causal.question import Question, answer, who_gains
 from whybuy.causal.scan import read_effects, scan_log
 from whybuy.causal.study import Study
 from whybuy.config import config_from_dict
@@ -136,6 +136,24 @@ def test_an_item_that_the_model_has_no_head_for_is_answered(study):
     assert found.method == "confirmed"
     assert found.n_treated > 100
     assert found.effect.estimate > 0.2
+
+
+def test_other_estimands_stand_beside_the_effect(study):
+    effects = read_effects(study.heads.parent / "confirm" / "effects.json")
+    (found,) = [e for e in effects if (e.treatment, e.outcome) == ("cart:bags", "purchase:bags")]
+    assert [e.estimand for e in found.also] == ["ato_by_user", "ate", "att"]
+    # A cart is one decision in five or so whatever came before: all three averages are nearly the same.
+    assert found.also[1].estimate == pytest.approx(found.effect.estimate, abs=0.03)
+    assert found.also[2].estimate == pytest.approx(found.effect.estimate, abs=0.03)
+    assert [r for r in found.reasons if r.startswith("ATE and ATT are those of the 100.0% of decisions")]
+
+
+def test_everyone_gains_alike_from_a_cart(study):
+    found = who_gains(Question.of("cart:bags", "purchase:bags", horizon="1d"), study)
+    assert all(g.effect.ci_low > 0.2 for g in found.by_tau)
+    assert found.by_attribute == ()
+    with pytest.raises(QuestionError, match="by 1 users; 50 events by 20 users are needed"):
+        who_gains(Question.of("view:item=shoes-rare", "purchase:bags", horizon="1d"), study)
 
 
 def test_a_question_asked_alone_is_a_family_of_one(study):

@@ -95,3 +95,17 @@ def test_an_effect_survives_json():
 def test_wrong_sign_is_said():
     judged = judge_confirmed(effect(-0.05, 0.01), GOOD, [], CONFIG)
     assert "Co-occurrence has the wrong sign." in judged.reasons
+
+
+def test_without_grounds_no_estimand_keeps_its_numbers():
+    asked = replace(effect(0.1, 0.01), also=(Estimate.of("ato_by_user", 0.1, 0.01), Estimate.of("ate", 0.1, 0.01)))
+    judged = judge_confirmed(asked, Grounds(500, 5, 80, 300.0), [], CONFIG)
+    assert judged.also == (Estimate(estimand="ato_by_user"), Estimate(estimand="ate"))
+
+
+def test_the_reasons_say_whom_the_averages_are_about():
+    asked = replace(
+        effect(0.1, 0.01), also=(Estimate(estimand="ate"),), checks={"overlap": {"share_within_01_99": 0.9}}
+    )
+    judged = judge_confirmed(asked, GOOD, [], CONFIG)
+    assert any(reason.startswith("ATE and ATT are not computed: 90.0%") for reason in judged.reasons)

@@ -53,6 +53,8 @@ class Calibration:
     def summary(self) -> str:
         """Return in words whether effects differ as foretold."""
         slope = self.difference
+        if self.mean.estimate is None:
+            return "Whether effects differ cannot be told."
         if slope.estimate is None or self.p_differs is None:
             return "No differences between decisions were foretold."
         numbers = f"slope {slope.estimate:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}], p = {self.p_differs:.2g}"
@@ -68,6 +70,9 @@ class Calibration:
             figure.add_hline(y=at, line_width=1, annotation_text=name)
         figure.update_layout(title="Best linear predictor of the effect", yaxis_title="slope")
         return figure
+
+
+UNTOLD = Calibration(mean=Estimate(estimand="blp_mean"), difference=Estimate(estimand="blp_difference"), p_differs=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ class Heterogeneity:
     user : (n,) user of every decision
     by_tau : the effects of the quantiles; by_attribute : those of users with one value of an attribute
     spread : effect of the highest quantile minus that of the lowest
+    reasons : why nothing can be told of the whole, in words
     """
 
     tau: Float64
@@ -111,6 +117,7 @@ class Heterogeneity:
     by_tau: tuple[GroupEffect, ...]
     by_attribute: tuple[GroupEffect, ...]
     spread: Estimate
+    reasons: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per group, numbers only."""
@@ -142,7 +149,7 @@ class Heterogeneity:
 
     def summary(self) -> str:
         """Return what can be said about who gains, in words."""
-        parts = [self.calibration.summary()]
+        parts = [self.calibration.summary(), *self.reasons]
         if self.spread.estimate is not None:
             s = self.spread
             parts.append(
@@ -182,15 +189,23 @@ def heterogeneity(
     group = quantile_groups(tau, fold)
     last = int(group.max(initial=0))
     labels = np.array([f"{i + 1} of {last + 1}" for i in range(last + 1)], object)[group]
-    found = {name: tuple(group_effects(data, values, by=name, tau=tau)) for name, values in (attributes or {}).items()}
+    by_tau = tuple(group_effects(data, labels, by=BY_TAU, tau=tau))
+    whole = clustered_ratio(data.RT * data.RY, data.RT**2, data.user)
+    missing = Grounds.of(data.T, data.Y, data.user, whole.effective).missing()
+    told = all(g.effect.estimate is not None for g in (by_tau[0], by_tau[-1]))
     return Heterogeneity(
         tau=tau,
         group=group,
         user=data.user,
-        calibration=calibration(data, tau, fold),
-        by_tau=tuple(group_effects(data, labels, by=BY_TAU, tau=tau)),
-        by_attribute=tuple(g for groups in found.values() for g in groups),
-        spread=spread(data, group == last, group == 0),
+        calibration=UNTOLD if missing else calibration(data, tau, fold),
+        by_tau=by_tau,
+        by_attribute=tuple(
+            found
+            for name, values in (attributes or {}).items()
+            for found in group_effects(data, values, by=name, tau=tau)
+        ),
+        spread=spread(data, group == last, group == 0) if told else Estimate(estimand="ato_difference"),
+        reasons=tuple(missing),
     )
 
 

@@ -19,8 +19,10 @@ from whybuy.causal.confirm import (
     restricted,
 )
 from whybuy.causal.effects import Effect
+from whybuy.causal.heterogeneity import Heterogeneity, attribute_groups, heterogeneity
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64
+from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.study import Study
 from whybuy.causal.verdict import refused
 from whybuy.errors import BehaviorError, QuestionError, nearest
@@ -51,6 +53,11 @@ class Question:
     def is_plain(self) -> bool:
         """Whether it is one of those that the scan asks of everybody."""
         return self.reference is None and self.where is None
+
+    @property
+    def pair(self) -> tuple[Behavior, Behavior]:
+        """Treatment and outcome."""
+        return self.treatment, self.outcome
 
     @classmethod
     def of(
@@ -95,13 +102,48 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     QuestionError, BehaviorError
         The question cannot be asked of this log.
     """
-    config, log = study.config, study.log
     require_possible(question, study)
-    for behavior in (question.treatment, question.outcome):
-        rare = too_rare(behavior, *_support(behavior, study.store, log))
+    rare = _too_rare(question, study)
+    if rare is not None:
+        return refused(question.treatment, question.outcome, question.horizon, rare)
+    table, keep, data = _asked_trials(question, study, report)
+    effect = _alone(PairJudge(table, question.horizon, study.config)(question.pair, keep, data))
+    if question.reference is None:
+        return effect
+    instead = f"{question.treatment} now instead of {question.reference}, everything after as it goes"
+    return replace(effect, meaning=instead)
+
+
+def who_gains(question: Question, study: Study, *, report: Report = quiet) -> Heterogeneity:
+    """Return how the effect of one question differs between groups of decisions, by tau(x) and by user attribute.
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log, or one of its behaviors is too rare.
+    """
+    require_possible(question, study)
+    rare = _too_rare(question, study)
+    if rare is not None:
+        raise QuestionError.of(found=rare, needed="behaviors that are commoner", do="Ask about a category or an action")
+    table, keep, data = _asked_trials(question, study, report)
+    fold = table.fold[keep]
+    tau = r_learner(modifiers(table.X, table.columns, question.pair, data, keep), data.RT, data.RY, fold)
+    return heterogeneity(data, tau, fold, attribute_groups(table.X[keep], table.columns))
+
+
+def _too_rare(question: Question, study: Study) -> str | None:
+    for behavior in question.pair:
+        rare = too_rare(behavior, *_support(behavior, study.store, study.log))
         if rare is not None:
-            return refused(question.treatment, question.outcome, question.horizon, rare)
-    asked = [b for b in (question.treatment, question.outcome, question.reference) if b is not None]
+            return rare
+    return None
+
+
+def _asked_trials(question: Question, study: Study, report: Report) -> tuple[TrialTable, Bools, PairData]:
+    """Return the trials in memory, which of them the question is about, and those with their nuisances."""
+    config, log, pair = study.config, study.log, question.pair
+    asked = [b for b in (*pair, question.reference) if b is not None]
     twins = study.twins()
     known = [b for b in asked if b in twins.heads.index.behaviors]
     if question.outcome not in [twins.heads.index.behaviors[i] for i in twins.heads.outcomes]:
@@ -113,14 +155,10 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
         users=_users_where(question.where, log),
     )
     table = gather(source, asked, [question.outcome], report=report)
-    pair = (question.treatment, question.outcome)
-    judge = PairJudge(table, question.horizon, config)
-    if question.reference is None:
-        nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)
-        return _alone(judge(pair, *pair_data(table, nuisance, pair)))
-    effect = _alone(judge(pair, *_against_reference(table, question, config.seed)))
-    instead = f"{question.treatment} now instead of {question.reference}, everything after as it goes"
-    return replace(effect, meaning=instead)
+    if question.reference is not None:
+        return table, *_against_reference(table, question, config.seed)
+    nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)
+    return table, *pair_data(table, nuisance, pair)
 
 
 def _alone(effect: Effect) -> Effect:
