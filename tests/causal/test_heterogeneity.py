@@ -184,4 +184,4 @@ def test_too_few_users_can_not_be_told():
     assert found.calibration.mean.estimate is None
     assert found.spread.estimate is None
     assert all(g.effect.estimate is None and g.reasons for g in found.by_tau)
-    assert found.summary().startswith("Whether effects differ cannot be told. The estimate rests on")
+    assert found.summary().startswith("Whether effects differ cannot be told. Only 18 users had the outcome after")

@@ -83,9 +83,9 @@ def is_binary(values: Float64) -> bool:
 
 def _matrix(X: Any) -> Float64:
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
-    if np.ndim(X) != 2:
+    if np.ndim(X) != 2 or frame.shape[1] == 0:
         raise ArraysError.of(
-            found=f"X has {np.ndim(X)} dimensions", needed="(n, d) covariates", do="Reshape it, as in X.reshape(-1, 1)"
+            found=f"X has the shape {np.shape(X)}", needed="(n, d) covariates", do="Reshape it, as in X.reshape(-1, 1)"
         )
     words = [str(c) for c, dtype in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
     if words:
