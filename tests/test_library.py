@@ -61,6 +61,9 @@ def test_a_table_is_scanned_and_asked(log, folder):
     assert isinstance(asked, Effect)
     assert (asked.treatment, asked.outcome, asked.method) == ("view:shoes", "purchase:bags", "confirmed")
     assert asked.verdict != "strong"
+    who = whybuy.who_gains(log, treatment="cart:bags", outcome="purchase:bags")
+    assert sum(g.n_trials for g in who.by_tau) == told.n_trials
+    assert "effects of groups, not of persons" in who.summary()
 
 
 @pytest.mark.whole

@@ -29,6 +29,7 @@ from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect, Effects
+    from whybuy.causal.heterogeneity import Heterogeneity
     from whybuy.causal.question import Question
     from whybuy.events.quality import Quality
 
@@ -163,6 +164,25 @@ def effect(  # noqa: PLR0913 - a question has that many words
     with opened._pipeline() as pipeline:
         pipeline.run("confirm")
         return answered(pipeline, question)
+
+
+def who_gains(
+    log: Any, *, treatment: str, outcome: str, horizon: str | None = None, where: str | None = None
+) -> "Heterogeneity":
+    """Return how the effect of one behavior on one outcome differs between groups of decisions; as for :func:`effect`.
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log.
+    """
+    from whybuy.causal import question
+
+    opened = _opened(log)
+    asked = question.Question.of(treatment, outcome, horizon=horizon or opened.config.horizons[0], where=where)
+    with opened._pipeline() as pipeline:
+        pipeline.run("confirm")
+        return question.who_gains(asked, pipeline.study, report=pipeline.report)
 
 
 def answered(pipeline: Pipeline, question: "Question") -> "Effect":
