@@ -7,12 +7,12 @@ from tests.causal.people import TRUTHS, draw
 from whybuy.causal.checks import PairData
 from whybuy.causal.heterogeneity import (
     attribute_groups,
-    calibration,
     group_effects,
     heterogeneity,
     quantile_groups,
     spread,
 )
+from whybuy.causal.linear_predictor import calibration
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.trials import Columns
 from whybuy.events.behaviors import parse_behavior

@@ -8,7 +8,6 @@ Source: Chernozhukov, Demirer, Duflo and Fernandez-Val, Fisher-Schultz lecture: 
 heterogeneous treatment effects (Econometrica, 2025): the best linear predictor (BLP) and sorted groups (GATES).
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ import pandas as pd
 from whybuy.causal.checks import PairData
 from whybuy.causal.clusters import Float64, Ints, clustered_ratio, influence_error
 from whybuy.causal.effects import Estimate
+from whybuy.causal.linear_predictor import UNTOLD, Calibration, calibration, intervals, numbers
 from whybuy.causal.trials import Columns
 from whybuy.causal.verdict import Grounds
 
@@ -28,51 +28,6 @@ if TYPE_CHECKING:
 
 N_QUANTILES = 4
 BY_TAU = "foretold effect"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """The best linear predictor of the effect given tau(x), by two slopes that are 1 where tau is right.
-
-    Attributes
-    ----------
-    mean : slope on the mean of tau: the average effect in units of the foretold one
-    difference : slope on tau minus its mean: 0 where the foretold differences are noise
-    p_differs : one-sided p-value of "the differences are noise"; None where tau does not differ
-    """
-
-    mean: Estimate
-    difference: Estimate
-    p_differs: float | None
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per slope, numbers only."""
-        rows = [{"slope": e.estimand, **_numbers(e)} for e in (self.mean, self.difference)]
-        return pd.DataFrame(rows)
-
-    def summary(self) -> str:
-        """Return in words whether effects differ as foretold."""
-        slope = self.difference
-        if self.mean.estimate is None:
-            return "Whether effects differ cannot be told."
-        if slope.estimate is None or self.p_differs is None:
-            return "No differences between decisions were foretold."
-        numbers = f"slope {slope.estimate:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}], p = {self.p_differs:.2g}"
-        if self.p_differs < 0.05:
-            return f"Effects differ between decisions, in the foretold order ({numbers}; 1 is exactly as foretold)."
-        return f"The foretold differences cannot be told from noise ({numbers}; 0 is noise)."
-
-    def plot(self) -> "Figure":
-        """Return a Plotly figure: both slopes with their intervals, beside 0 (noise) and 1 (as foretold)."""
-        known = [e for e in (self.mean, self.difference) if e.estimate is not None]
-        figure = _intervals([e.estimand for e in known], known)
-        for at, name in ((0, "noise"), (1, "as foretold")):
-            figure.add_hline(y=at, line_width=1, annotation_text=name)
-        figure.update_layout(title="Best linear predictor of the effect", yaxis_title="slope")
-        return figure
-
-
-UNTOLD = Calibration(mean=Estimate(estimand="blp_mean"), difference=Estimate(estimand="blp_difference"), p_differs=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +84,7 @@ class Heterogeneity:
                 "n_treated": g.n_treated,
                 "n_users": g.n_users,
                 "foretold": g.foretold,
-                **_numbers(g.effect),
+                **numbers(g.effect),
             }
             for g in (*self.by_tau, *self.by_attribute)
         ]
@@ -144,8 +99,8 @@ class Heterogeneity:
         counts = np.zeros((n_users, len(self.by_tau)))
         np.add.at(counts, (self.user, self.group), 1)
         mine = [self.by_tau[i] for i in counts.argmax(axis=1)]
-        numbers = pd.DataFrame([_numbers(g.effect) for g in mine])
-        return pd.DataFrame({"user": range(n_users), "level": "group", "group": [g.group for g in mine]}).join(numbers)
+        effects = pd.DataFrame([numbers(g.effect) for g in mine])
+        return pd.DataFrame({"user": range(n_users), "level": "group", "group": [g.group for g in mine]}).join(effects)
 
     def summary(self) -> str:
         """Return what can be said about who gains, in words."""
@@ -165,7 +120,7 @@ class Heterogeneity:
         """Return a Plotly figure: every group's effect with its interval, what was foretold beside it."""
         groups = [g for g in (*self.by_tau, *self.by_attribute) if g.effect.estimate is not None]
         names = [f"{g.by}: {g.group}" for g in groups]
-        figure = _intervals(names, [g.effect for g in groups])
+        figure = intervals(names, [g.effect for g in groups])
         foretold = [(name, g.foretold) for name, g in zip(names, groups, strict=True) if g.foretold is not None]
         figure.add_scatter(
             x=[name for name, _ in foretold], y=[value for _, value in foretold], mode="markers", name="foretold"
@@ -258,34 +213,6 @@ def spread(data: PairData, high: npt.NDArray[np.bool_], low: npt.NDArray[np.bool
     return Estimate.of("ato_difference", float(values[0] - values[1]), influence_error(influences[0] - influences[1]))
 
 
-def calibration(data: PairData, tau: Float64, fold: Ints) -> Calibration:
-    """Return the best linear predictor of the effect given tau, with errors by user.
-
-    RY = a mean(tau) RT + b (tau - mean(tau)) RT + noise, the means within the fold: they come from other users, so a
-    fold that happens to gain much is foretold little, and across folds noise would look like a slope below zero.
-
-    Source: Chernozhukov, Demirer, Duflo and Fernandez-Val (2025), best linear predictor; in this residual form Athey
-    and Wager, Estimating treatment effects with causal forests (Observational Studies, 2019).
-    """
-    weight = data.RT**2
-    mean = (np.bincount(fold, weight * tau) / np.maximum(np.bincount(fold, weight), 1e-12))[fold]
-    rows = np.stack([mean * data.RT, (tau - mean) * data.RT], axis=1)
-    gram = rows.T @ rows
-    if gram[1, 1] <= 1e-20 * (weight * tau**2).sum():
-        return Calibration(
-            mean=_slope("blp_mean", data, rows[:, 0]), difference=Estimate(estimand="blp_difference"), p_differs=None
-        )
-    slopes = np.linalg.solve(gram, rows.T @ data.RY)
-    noise = rows * (data.RY - rows @ slopes)[:, None]
-    scores = np.stack([np.bincount(data.user, noise[:, i]) for i in range(2)], axis=1)
-    influence = np.linalg.solve(gram, scores.T)
-    a, b = (
-        Estimate.of(name, float(slope), influence_error(part))
-        for name, slope, part in zip(("blp_mean", "blp_difference"), slopes, influence, strict=True)
-    )
-    return Calibration(mean=a, difference=b, p_differs=_one_sided(b))
-
-
 def attribute_groups(X: npt.NDArray[np.float32], columns: Columns) -> dict[str, npt.NDArray[np.object_]]:
     """Return per user attribute (n,) its value at every decision, read from the one-hot columns ``name = value``."""
     found: dict[str, npt.NDArray[np.object_]] = {}
@@ -296,29 +223,5 @@ def attribute_groups(X: npt.NDArray[np.float32], columns: Columns) -> dict[str, 
     return found
 
 
-def _slope(name: str, data: PairData, regressor: Float64) -> Estimate:
-    found = clustered_ratio(regressor * data.RY, regressor**2, data.user)
-    return Estimate.of(name, found.value, found.std_error)
-
-
-def _one_sided(slope: Estimate) -> float | None:
-    if slope.estimate is None or slope.std_error is None:
-        return None
-    return 0.5 * math.erfc(slope.estimate / slope.std_error / math.sqrt(2))
-
-
-def _numbers(e: Estimate) -> dict[str, float | None]:
-    return {"estimate": e.estimate, "std_error": e.std_error, "ci_low": e.ci_low, "ci_high": e.ci_high}
-
-
 def _per_100(e: Estimate) -> str:
     return f"{100 * (e.estimate or 0):+.1f} in 100 [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"
-
-
-def _intervals(names: list[str], estimates: list[Estimate]) -> "Figure":
-    import plotly.graph_objects as go
-
-    bars = {"array": [(e.ci_high or 0) - (e.estimate or 0) for e in estimates]}
-    return go.Figure(
-        go.Scatter(x=names, y=[e.estimate for e in estimates], error_y=bars, mode="markers", name="effect")
-    )
