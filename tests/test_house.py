@@ -14,7 +14,9 @@ import whybuy
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 500
-HEAVY = ("torch", "ibis", "duckdb", "lightgbm", "plotly", "keras", "pandas", "sklearn")
+HEAVY = (
+    "torch", "ibis", "duckdb", "lightgbm", "plotly", "keras", "pandas", "sklearn", "causallearn", "statsmodels",
+)  # fmt: skip
 
 
 def python_files() -> list[Path]:

@@ -19,9 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from whybuy.causal import missing_for_discovery
 from whybuy.config import Config
 from whybuy.engine import engine_of, give_back_memory
-from whybuy.errors import WorkspaceError
+from whybuy.errors import MissingExtraError, QuestionError, WorkspaceError
 from whybuy.progress import Report, quiet
 from whybuy.workspace import CARD as STAGE_CARD
 from whybuy.workspace import Workspace, code_version, fingerprint
@@ -182,7 +183,8 @@ class Pipeline:
         if name == "events":
             return {"sources": source_files(self.config), "key": _key_mark(self.config)}
         if name == "report":
-            return {"truth": _content(self.workspace.root / TRUTH)}
+            # With the extra installed the report holds a second opinion that it lacked before.
+            return {"truth": _content(self.workspace.root / TRUTH), "lacks": missing_for_discovery()}
         return {}
 
     def _adopt(self) -> None:
@@ -323,10 +325,28 @@ def _profile(run: Pipeline, folder: Path) -> None:
 
 
 def _report(run: Pipeline, folder: Path) -> None:
-    from whybuy.report import collect, write_report
+    from whybuy.report import OPINION, collect, write_report
 
-    payload = collect(run.workspace.root, smallest_effect=run.config.causal.smallest_effect)
+    opinion = folder / OPINION
+    opinion.write_text(json.dumps(_second_opinion(run), allow_nan=False), encoding="utf-8")
+    payload = collect(run.workspace.root, smallest_effect=run.config.causal.smallest_effect, opinion=opinion)
     write_report(payload, folder / REPORT)
+
+
+def _second_opinion(run: Pipeline) -> dict[str, Any]:
+    """Return what other methods say of the confirmed pairs, or why they say nothing."""
+    from whybuy.causal.discovery import second_opinion
+    from whybuy.causal.graph import main_horizon
+
+    effects = run.effects()
+    horizon = main_horizon(effects)
+    if horizon is None:
+        return {"refused": "No effect was confirmed, so there is nothing to compare."}
+    try:
+        found = second_opinion(effects, run.store, run.log, run.config, horizon=horizon, report=run.report)
+    except (QuestionError, MissingExtraError) as error:
+        return {"refused": str(error)}
+    return found.to_json()
 
 
 _READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy")

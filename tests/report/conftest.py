@@ -220,6 +220,40 @@ def profiles_json():
     return {"stages": stages, "examples": [{"user_id": u, "summary": lines} for u in ("u0017", "用户-42", "مستخدم٧")]}
 
 
+def opinion_json():
+    """Three pairs: all agree, PC and Granger each differ, nothing can be told."""
+
+    def number(estimate, q_value=None):
+        ends = {"ci_low": estimate - 0.1, "ci_high": estimate + 0.1}
+        return {"estimand": "x", "estimate": estimate, "std_error": 0.05, **ends, "q_value": q_value}
+
+    def pair(names, verdict, arrow, sign, why):
+        treatment, outcome = names
+        agree = None if verdict == "cannot_tell" else not why
+        influence = (
+            None if sign is None else number({"+": 0.4, "-": -0.3, "0": 0.01}[sign], 0.5 if sign == "0" else 0.01)
+        )
+        return {
+            "treatment": treatment, "outcome": outcome, "verdict": verdict, "effect": number(0.03), "arrow": arrow,
+            "influence": influence, "sign": sign, "pc_agrees": agree, "granger_agrees": agree, "why": why,
+        }  # fmt: skip
+
+    pairs = [
+        pair(("view:phones", "purchase:cases"), "strong", "->", "+", []),
+        pair(
+            ("view:boots", "purchase:shoes"),
+            "strong",
+            "",
+            "-",
+            ["PC has no edge: it asks.", "Granger has another sign."],
+        ),
+        pair(("view:books", "purchase:bags"), "cannot_tell", None, None, []),
+    ]
+    sizes = {"n_users": 3_612, "n_moments": 23_100, "n_rows": 3_000}
+    behaviors = ["view:phones", "view:boots", "view:books", "purchase:cases", "purchase:shoes", "purchase:bags"]
+    return {"horizon": "7d", "pairs": pairs, "behaviors": behaviors, "left_out": ["purchase:*"], **sizes}
+
+
 def write_workspace(root: Path) -> Path:
     rng = np.random.default_rng(7)
     times = START_MS + rng.integers(0, 30 * DAY_MS, 24_000)
@@ -239,6 +273,7 @@ def write_workspace(root: Path) -> Path:
     write_json(root / "campaign" / "campaigns.json", {"campaigns": campaigns})
     write_json(root / "recommend" / "samples.json", samples_json())
     write_json(root / "profile" / "summary.json", profiles_json())
+    write_json(root / "report" / "second_opinion.json", opinion_json())
     truths = [{"treatment": b, "outcome": a, "truth": t, "std_error": 0.0004, "kind": ""} for b, a, t in TRUTHS]
     write_json(root / "truth.json", truths)
     return root

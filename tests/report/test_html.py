@@ -12,7 +12,18 @@ from whybuy.report.html import MAX_BYTES, plotly_script
 
 EVIL = "<script>alert(1)</script>"
 EVIL_END = "</script><img src=x onerror=alert(1)>"
-PLOTS = {"timeline", "comparison", "cloud", "funnel", "training", "nuisance", "calibration", "campaigns", "lifecycle"}
+PLOTS = {
+    "timeline",
+    "comparison",
+    "cloud",
+    "funnel",
+    "graph",
+    "training",
+    "nuisance",
+    "calibration",
+    "campaigns",
+    "lifecycle",
+}
 
 
 class Page(HTMLParser):
@@ -51,7 +62,18 @@ def page(whole):
 
 def test_every_section_and_every_figure_is_there(page):
     assert {i.removeprefix("plot-") for i in page.ids if i.startswith("plot-")} == PLOTS
-    sections = {"data", "comparison", "map", "effects", "model", "campaigns", "recommendations", "profiles", "limits"}
+    sections = {
+        "data",
+        "comparison",
+        "map",
+        "graph",
+        "effects",
+        "model",
+        "campaigns",
+        "recommendations",
+        "profiles",
+        "limits",
+    }
     assert sections <= set(page.ids)
 
 
@@ -60,6 +82,36 @@ def test_the_headline_in_words(page):
     assert re.search(r"Of \d+ questions with an answer, co-occurrence has the wrong sign in \d+", page.text)
     assert "The plainest case: view:books → purchase:bags, within 7 days." in page.text
     assert "24,912 rows read = 24,000 kept + 610 duplicates merged + 302 set aside" in page.text
+
+
+def test_the_graph_and_the_second_opinion_in_words(page):
+    assert re.search(r"of \d+ confirmed pairs \d+ have an effect", page.text)
+    assert "No two arrows follow one another" in page.text
+    assert "PC agrees on 1 of 2" in page.text
+    assert "PC (causal-learn, 3,000 users): One random window per user: no hidden common cause" in page.text
+    assert "×1.49 [1.35, 1.65]" in page.text
+    assert "Where they differ, and why (1)" in page.text
+    assert "Not compared" in page.text
+
+
+def test_paths_stand_with_what_is_missing(workspace, put, effect):
+    chain = [
+        effect("view:phones", "purchase:cases", naive=0.05, estimate=0.2, std_error=0.001),
+        effect("purchase:cases", "purchase:bags", naive=0.05, estimate=0.1, std_error=0.001),
+        effect("view:phones", "purchase:bags", naive=0.05, estimate=0.02, std_error=0.001),
+    ]
+    put(workspace / "confirm" / "effects.json", {"effects": chain})
+    text = Page(render(collect(workspace))).text
+    assert "view:phones → purchase:cases → purchase:bags indirect, strong +2.00 pp [1.94, 2.06]" in text
+    put(workspace / "confirm" / "effects.json", {"effects": chain[:2]})
+    assert (
+        "possible +2.00 pp [1.94, 2.06] – The whole effect was not confirmed." in Page(render(collect(workspace))).text
+    )
+
+
+def test_a_refused_second_opinion_says_why_and_how_to_get_it(workspace, put):
+    put(workspace / "report" / "second_opinion.json", {"refused": "causal-learn is not installed. It is needed here."})
+    assert "Not in this report. causal-learn is not installed." in Page(render(collect(workspace))).text
 
 
 def test_numbers_are_in_points_with_their_interval(page):
@@ -186,7 +238,7 @@ def test_twenty_thousand_effects_leave_the_report_small(workspace, put, effect, 
 
 def test_an_empty_workspace_gives_a_report_that_says_why(tmp_path):
     page = Page(render(collect(tmp_path)))
-    assert page.text.count("Not in this report.") == 10
+    assert page.text.count("Not in this report.") == 12
     assert "What this report cannot tell" in page.text
     assert page.tags.count("script") == 2
 
@@ -201,6 +253,7 @@ def test_an_empty_workspace_gives_a_report_that_says_why(tmp_path):
         "campaign/campaigns.json",
         "recommend/samples.json",
         "profile/summary.json",
+        "report/second_opinion.json",
         "truth.json",
     ],
 )

@@ -3,7 +3,7 @@
 Within a layer nodes stand near what they are joined to (the barycenter heuristic), so that few arrows cross. Width is
 the size of an effect, color its sign, dots say suggestive, thin grey arrows are stages on the way.
 
-Source: Sugiyama, Tagawa and Toda (IEEE Transactions on Systems, Man, and Cybernetics, 1981), section III.
+Source: Sugiyama, Tagawa and Toda (IEEE Transactions on Systems, Man, and Cybernetics, 1981).
 """
 
 from collections.abc import Sequence
@@ -48,11 +48,10 @@ def add_graph(figure: go.Figure, graph: EffectGraph) -> go.Figure:
         _add_edge(figure, edge, at, largest, graph.horizon)
     _add_nodes(figure, nodes, at, graph.horizon)
     _add_legend(figure)
-    rows = max((abs(place.y) for place in at.values()), default=0.5)
-    columns = max((place.x for place in at.values()), default=0.0)
-    figure.update_xaxes(visible=False, range=[-0.5, columns + 0.62], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[-rows - 0.7, rows + 0.9], fixedrange=True)
-    figure.update_layout(height=int(150 + 84 * (2 * rows + 1)), hovermode="closest")
+    x, y = ([place[i] for place in at.values()] or [0.0] for i in (0, 1))
+    figure.update_xaxes(visible=False, range=[-0.5, max(x) + 0.62], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[min(y) - 0.5, max(y) + 0.7], fixedrange=True)
+    figure.update_layout(height=int(150 + 84 * (max(y) - min(y) + 1)), hovermode="closest")
     return figure
 
 

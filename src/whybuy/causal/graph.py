@@ -17,12 +17,13 @@ is not stored; the delta method's standard error of the product is bounded over 
 only where the product is significant in the family of all paths and the whole 95% interval of the direct effect lies
 inside plus or minus ``smallest_effect``; else it is a possible path, and says what is missing.
 
-Source: Sobel (Sociological Methodology, 1982), equation 7, for the delta method; MacKinnon and others (Psychological
+Source: Sobel (Sociological Methodology, 1982) for the delta method; MacKinnon and others (Psychological
 Methods, 2002) for joint significance; Glynn (American Journal of Political Science, 2012) for when products mislead;
 Imai, Keele and Yamamoto (Statistical Science, 2010) for sequential ignorability.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -222,13 +223,19 @@ def effect_graph(effects: Iterable[Effect], *, horizon: str, smallest_effect: fl
     )
 
 
+def main_horizon(effects: Iterable[Effect]) -> str | None:
+    """Return the horizon with most confirmed pairs, the first of several; None where none was confirmed."""
+    counted = Counter(e.horizon for e in effects if e.method == "confirmed")
+    return max(counted, key=lambda horizon: counted[horizon], default=None)
+
+
 def product(alpha: Estimate, beta: Estimate) -> Estimate:
     """Return alpha beta with the largest standard error that any correlation of the two allows.
 
     The delta method's variance is beta^2 var(alpha) + alpha^2 var(beta) + 2 alpha beta cov(alpha, beta), at most
     (|beta| se(alpha) + |alpha| se(beta))^2 by Cauchy and Schwarz. Its z is 1 / (1 / z_alpha + 1 / z_beta), below both.
 
-    Source: Sobel (Sociological Methodology, 1982), equation 7.
+    Source: Sobel (Sociological Methodology, 1982), the first-order variance of an indirect effect.
     """
     a, b = _known(alpha.estimate), _known(beta.estimate)
     se_a, se_b = _known(alpha.std_error), _known(beta.std_error)
@@ -263,7 +270,10 @@ def _node(behavior: str, effects: Iterable[Effect]) -> Node:
 
 def _paths(effects: Mapping[tuple[str, str], Effect], smallest_effect: float) -> list[Path]:
     """Return the paths whose arms are both found; q-values are over every product that could be computed."""
-    triples = [(b, c, a) for b, c in effects for m, a in effects if m == c and _is_chain(b, c, a)]
+    follows: dict[str, list[str]] = {}
+    for c, a in effects:
+        follows.setdefault(c, []).append(a)
+    triples = [(b, c, a) for b, c in effects for a in follows.get(c, ()) if _is_chain(b, c, a)]
     products = [product(effects[b, c].effect, effects[c, a].effect) for b, c, a in triples]
     q, _ = q_values(np.array([_known(x.p_value) for x in products]))
     found = []

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from whybuy.behavior.calibration import Reliability
+from whybuy.causal.opinions import SecondOpinion
 from whybuy.columns import ACTION, TIME_MS
 from whybuy.config import CausalConfig
 from whybuy.report.payload import (
@@ -32,9 +33,11 @@ from whybuy.report.payload import (
     Timeline,
     Truth,
 )
-from whybuy.report.selection import effects_part, nuisance_losses
+from whybuy.report.selection import effects_part, graph_part, nuisance_losses
 
 HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 604_800_000
+OPINION = "second_opinion.json"
+"""Beside the report: what other methods say of the same behaviors, or why they say nothing."""
 MAX_TEXT = 160
 MAX_LINES = 12
 MAX_CAMPAIGNS, MAX_SEGMENTS = 20, 24
@@ -43,13 +46,16 @@ MAX_SAMPLES, MAX_ITEMS, MAX_PROFILES = 8, 5, 8
 Part = TypeVar("Part")
 
 
-def collect(workspace_root: Path, *, smallest_effect: float | None = None) -> ReportPayload:
+def collect(
+    workspace_root: Path, *, smallest_effect: float | None = None, opinion: Path | None = None
+) -> ReportPayload:
     """Return what the report of a workspace says.
 
     Parameters
     ----------
     workspace_root : the folder that the stages were written to
     smallest_effect : effects inside plus or minus this count as none; the default of the config where absent
+    opinion : where the second opinion stands; beside the workspace's report where absent
     """
     smallest = CausalConfig().smallest_effect if smallest_effect is None else smallest_effect
     log = _part(workspace_root / "events" / "quality.json", _log_facts, "Run `whybuy run`.")
@@ -57,15 +63,19 @@ def collect(workspace_root: Path, *, smallest_effect: float | None = None) -> Re
     path = workspace_root / "confirm" / "effects.json"
     if isinstance(log, LogFacts) and not log.has_times:
         effects: Any = Missing("The log has an order of events but no times, so every causal question is refused.")
+        graph: Any = effects
     else:
         known = {} if isinstance(truths, Missing) else truths
         hint = "Run `whybuy run` or `whybuy scan`."
         effects = _part(path, lambda raw, _: effects_part(raw["effects"], known, smallest_effect=smallest), hint)
+        graph = _part(path, lambda raw, _: graph_part(raw["effects"], smallest_effect=smallest), hint)
     curves = workspace_root / "scan" / "calibration.json"
     model = _part(workspace_root / "model" / "training.json", _model_reader(path, curves), "Run `whybuy train`.")
     return ReportPayload(
         log=log,
         effects=effects,
+        graph=graph,
+        opinion=_part(opinion or workspace_root / "report" / OPINION, _opinion, "Run `whybuy run`."),
         model=model,
         campaigns=_campaigns(workspace_root / "campaign" / "campaigns.json", log),
         samples=_part(workspace_root / "recommend" / "samples.json", _samples, "Run `whybuy run`."),
@@ -191,6 +201,10 @@ def _model_reader(effects_path: Path, curves_path: Path) -> Callable[[Any, Path]
 
 def _first_horizon(raw: dict[str, list[dict[str, Any]]]) -> tuple[Reliability, ...]:
     return tuple(Reliability.from_json(curve) for curve in next(iter(raw.values()), []))
+
+
+def _opinion(raw: Any, _: Path) -> SecondOpinion | Missing:
+    return Missing(clip(raw["refused"], 2 * MAX_TEXT)) if "refused" in raw else SecondOpinion.from_json(raw)
 
 
 # --- campaigns, recommendations, profiles -------------------------------------------------------------------------

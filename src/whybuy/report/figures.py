@@ -11,6 +11,8 @@ from html import escape
 import plotly.graph_objects as go
 
 from whybuy.behavior.calibration import Reliability
+from whybuy.causal.drawing import add_graph
+from whybuy.causal.graph import EffectGraph
 from whybuy.report.marks import (
     ACTION_COLORS,
     BLUE,
@@ -97,6 +99,11 @@ def cloud(effects: EffectsPart) -> go.Figure:
     figure.update_xaxes(title_text="co-occurrence, percentage points", zeroline=True)
     figure.update_yaxes(title_text="adjusted, percentage points", zeroline=True, range=diagonal)
     return figure
+
+
+def graph(found: EffectGraph) -> go.Figure:
+    """Return the surest effects as arrows, layers from search to purchase."""
+    return add_graph(blank_figure(height=300), found)
 
 
 def timeline(found: Timeline) -> go.Figure:

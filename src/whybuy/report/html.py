@@ -7,6 +7,7 @@ Jinja2 (autoescape) or, inside JSON, by :func:`figure_json`; the policy is the s
 
 import base64
 import hashlib
+import math
 import os
 import shlex
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from markupsafe import Markup, escape
 from plotly.graph_objects import Figure
 
 import whybuy
-from whybuy.causal.effects import Effect
+from whybuy.causal.drawing import MAX_EDGES
+from whybuy.causal.effects import Effect, Estimate
+from whybuy.causal.graph import EffectGraph
+from whybuy.causal.opinions import ASSUMES
 from whybuy.errors import WorkspaceError
 from whybuy.report import figures, wording
 from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
@@ -95,6 +99,8 @@ def render(payload: ReportPayload) -> str:
             places=_places(payload.effects),
             axis=_Axis.of(payload.effects) if isinstance(payload.effects, EffectsPart) else None,
             verdicts=VERDICTS,
+            assumes=ASSUMES,
+            max_edges=MAX_EDGES,
         )
     )
 
@@ -110,6 +116,8 @@ def _figures(payload: ReportPayload) -> dict[str, Figure]:
             found["cloud"] = figures.cloud(payload.effects)
         if payload.effects.funnel:
             found["funnel"] = figures.comparison(payload.effects.funnel)
+    if isinstance(payload.graph, EffectGraph) and payload.graph.edges:
+        found["graph"] = figures.graph(payload.graph)
     if not isinstance(payload.model, Missing):
         found |= _model_figures(payload.model)
     if not isinstance(payload.campaigns, Missing):
@@ -187,6 +195,8 @@ def _environment() -> Environment:
     environment.filters["verdict"] = wording.verdict
     environment.filters["shortened"] = wording.shortened
     environment.filters["effect_interval"] = _effect_interval
+    environment.filters["estimate_interval"] = _estimate_interval
+    environment.filters["times"] = _times
     environment.filters["command"] = _command
     environment.filters["checks"] = _checks
     environment.filters["breakable"] = _breakable
@@ -199,11 +209,23 @@ def _environment() -> Environment:
 
 def _effect_interval(effect: Effect) -> str:
     """Return ``+2.1 pp [1.4, 2.8]`` of an effect."""
-    e = effect.effect
+    return _estimate_interval(effect.effect)
+
+
+def _estimate_interval(e: Estimate) -> str:
+    """Return ``+2.1 pp [1.4, 2.8]`` of an estimate."""
     places = wording.decimals(e.ci_low, e.ci_high)
     if e.estimate is None:
         return wording.DASH
     return f"{wording.points(e.estimate, places)} pp {wording.bracket(e.ci_low, e.ci_high)}"
+
+
+def _times(change: Estimate | None) -> str:
+    """Return ``×1.46 [1.30, 1.64]``: a change of a log rate as the factor of the rate."""
+    if change is None or change.estimate is None or change.ci_low is None or change.ci_high is None:
+        return wording.DASH
+    factor, low, high = (math.exp(min(x, 20.0)) for x in (change.estimate, change.ci_low, change.ci_high))
+    return f"×{factor:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _check_words(key: str) -> str:

@@ -10,6 +10,8 @@ from typing import Literal
 
 from whybuy.behavior.calibration import Reliability
 from whybuy.causal.effects import Effect
+from whybuy.causal.graph import EffectGraph
+from whybuy.causal.opinions import SecondOpinion
 
 Disagreement = Literal["wrong_sign", "nothing_there", "outside", "agrees", "open"]
 VERDICTS = ("strong", "suggestive", "none", "cannot_tell")
@@ -270,6 +272,8 @@ class ReportPayload:
 
     log: LogFacts | Missing
     effects: EffectsPart | Missing
+    graph: EffectGraph | Missing
+    opinion: SecondOpinion | Missing
     model: ModelPart | Missing
     campaigns: CampaignsPart | Missing
     samples: tuple[Sample, ...] | Missing

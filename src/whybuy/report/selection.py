@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from whybuy.causal.effects import Effect
+from whybuy.causal.graph import EffectGraph, effect_graph, main_horizon
 from whybuy.report.payload import (
     VERDICTS,
     Disagreement,
@@ -65,6 +66,15 @@ def effects_part(
         grid=_grid(pairs),
         worst=max((p for p in asked if p.disagreement in _WRONG), key=_wrongness, default=None),
     )
+
+
+def graph_part(raw_effects: list[dict[str, Any]], *, smallest_effect: float) -> EffectGraph | Missing:
+    """Return the graph of the horizon with most confirmed pairs."""
+    confirmed = [_pair(raw, {}, smallest_effect).effect for raw in raw_effects if raw["method"] == "confirmed"]
+    horizon = main_horizon(confirmed)
+    if horizon is None:
+        return Missing("No effect was confirmed, and a graph is not drawn from a scan.")
+    return effect_graph(confirmed, horizon=horizon, smallest_effect=smallest_effect)
 
 
 def nuisance_losses(raw_effects: list[dict[str, Any]]) -> tuple[NuisanceLoss, ...]:
