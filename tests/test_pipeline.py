@@ -166,6 +166,19 @@ def test_new_truth_makes_the_report_stale(shop, built):
     assert rebuilt(built, run) == ["report"]
 
 
+def test_the_report_says_why_it_has_no_second_opinion(shop, built, monkeypatch):
+    monkeypatch.setattr(Pipeline, "effects", lambda self: [])
+    found = module._second_opinion(pipeline(shop))
+    assert found == {"refused": "No effect was confirmed, so there is nothing to compare."}
+
+
+def test_an_extra_that_was_installed_makes_the_report_stale(shop, built, monkeypatch):
+    monkeypatch.setattr(module, "missing_for_discovery", lambda: "causal-learn")
+    pipeline(shop).run()
+    monkeypatch.setattr(module, "missing_for_discovery", lambda: None)
+    assert rebuilt(built, pipeline(shop)) == ["report"]
+
+
 def test_the_files_of_every_kind_of_source_are_watched(shop):
     for name in ("a.parquet", "b.parquet", "items.csv", "shop.duckdb", "days/1.csv", "sent.csv"):
         (shop / name).parent.mkdir(exist_ok=True)

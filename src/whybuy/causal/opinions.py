@@ -14,12 +14,13 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ASSUMES = {
     "ours": "No unlogged cause of both the decision and what follows, given everything logged before the decision.",
     "PC": (
-        "One random window per user: no hidden common cause of the counts, no effects that cancel, independent users, "
-        "log counts close to jointly normal. A direct dependence, not a whole effect."
+        "One random window per user: no hidden common cause of the counts (a behavior that is not compared is one), no "
+        "effects that cancel, independent users, log counts close to jointly normal. A direct dependence, not a whole "
+        "effect."
     ),
     "Granger": (
-        "Every moment of a sample of users: no unlogged state that moves both rates, the same rates for all users "
-        "given their past, memory that fades as assumed. A change of the rate at each time, given all that came before."
+        "Every moment of a sample of users: no unlogged state, attribute or behavior that is not compared moves both "
+        "rates, memory fades as assumed. A change of the rate at each time, given all that came before."
     ),
 }
 """What each answer stands on."""
@@ -162,6 +163,7 @@ def why_granger_differs(ours: Sign, sign: Sign) -> str:
             "behaviors is theirs; the effect counts all of it."
         )
     return (
-        "Granger has the opposite sign: it takes a behavior for a cause where an unlogged state or an attribute moves "
-        "both rates, and compares with its absence; the effect compares with this user's usual alternatives."
+        "Granger has the opposite sign: it takes a behavior for a cause where a state, an attribute or a behavior that "
+        "is not compared moves both rates, and compares with its absence; the effect compares with this user's usual "
+        "alternatives."
     )
