@@ -335,13 +335,14 @@ def _report(run: Pipeline, folder: Path) -> None:
 
 def _second_opinion(run: Pipeline) -> dict[str, Any]:
     """Return what other methods say of the confirmed pairs, or why they say nothing."""
-    from whybuy.causal.discovery import second_opinion
     from whybuy.causal.graph import main_horizon
 
     effects = run.effects()
     horizon = main_horizon(effects)
     if horizon is None:
         return {"refused": "No effect was confirmed, so there is nothing to compare."}
+    from whybuy.causal.discovery import second_opinion
+
     try:
         found = second_opinion(effects, run.store, run.log, run.config, horizon=horizon, report=run.report)
     except (QuestionError, MissingExtraError) as error:

@@ -10,7 +10,7 @@ import pytest
 from tests.causal.chains import judged
 from tests.causal.point_processes import DAY_MS, HOUR_MS, START_MS, draw
 from whybuy import causal
-from whybuy.causal.discovery import SecondOpinion, comparable, compare, second_opinion
+from whybuy.causal.discovery import MAX_BEHAVIORS, SecondOpinion, comparable, compare, second_opinion
 from whybuy.causal.effects import Estimate
 from whybuy.causal.granger import Points, _influences, draw_points, granger
 from whybuy.causal.histories import Histories, histories_of, independent_columns
@@ -170,6 +170,20 @@ def test_too_few_users_are_refused():
 def test_behaviors_that_contain_another_are_left_out():
     effects = [judged("view:bags", "purchase:*", STRONG), judged("view:bags", "purchase:bags", NONE)]
     assert comparable(effects) == ("view:bags", "purchase:bags")
+
+
+def test_the_commonest_others_are_held_fixed():
+    scanned = [
+        replace(judged(b, "purchase:bags", STRONG), method="scan", n_treated=n)
+        for b, n in (("view:boots", 70), ("view:shoes", 90), ("view:*", 900), ("view:never", 0))
+    ]
+    found = comparable([*scanned, judged("view:bags", "purchase:bags", STRONG)])
+    assert found == ("view:bags", "purchase:bags", "view:shoes", "view:boots")
+    many = [replace(e, treatment=f"{e.treatment}{i}") for e in scanned[:2] for i in range(20)]
+    assert len(comparable([*many, judged("view:bags", "purchase:bags", STRONG)])) == MAX_BEHAVIORS
+
+
+def test_fewer_than_two_behaviors_are_refused():
     with pytest.raises(QuestionError, match="1 behaviors of the confirmed pairs can be compared"):
         comparable([judged("purchase:*", "purchase:*", STRONG)])
 

@@ -3,7 +3,8 @@
 The PC algorithm (:mod:`whybuy.causal.pc`) looks at one window per user, a Granger view (:mod:`whybuy.causal.granger`)
 at the rates of a point process. Neither adjusts for the logged history as the trials do, and neither moves a verdict:
 where they differ from it, the assumptions say why, and a reader can look there. Behaviors that contain another one
-(``purchase:*`` beside ``purchase:shoes``) are left out, since their counts are sums of each other's.
+(``purchase:*`` beside ``purchase:shoes``) are left out, since their counts are sums of each other's. The commonest
+other behaviors of the log are held fixed beside those that are compared.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,7 @@ from whybuy.events.log import EventLog
 from whybuy.events.sequences import SequenceStore
 from whybuy.progress import Report, quiet
 
-MAX_BEHAVIORS = 12
+MAX_COMPARED, MAX_BEHAVIORS = 12, 16
 
 
 def second_opinion(
@@ -49,31 +50,40 @@ def second_opinion(
     package = missing_for_discovery()
     if package is not None:
         raise MissingExtraError.of_extra(package, "discovery")
-    confirmed = [e for e in effects if e.method == "confirmed" and e.horizon == horizon]
-    behaviors = tuple(parse_behavior(name) for name in comparable(confirmed))
+    here = [e for e in effects if e.horizon == horizon]
+    behaviors = tuple(parse_behavior(name) for name in comparable(here))
     histories = histories_of(store, log, behaviors, report=report)
+    confirmed = [e for e in here if e.method == "confirmed"]
     return compare(confirmed, histories, lookback_ms=duration_ms(config.lookback), seed=config.seed, report=report)
 
 
 def comparable(effects: Sequence[Effect]) -> tuple[str, ...]:
-    """Return at most 12 behaviors of which none contains another, those of the clearest answers first.
+    """Return behaviors of which none contains another: of the clearest confirmed answers, then the commonest others.
+
+    The others are there to be held fixed: a behavior that both methods do not see is a hidden common cause to them.
 
     Raises
     ------
     QuestionError
-        There are fewer than two.
+        There are fewer than two of confirmed answers.
     """
-    clearest = sorted(effects, key=lambda e: (VERDICTS.index(e.verdict), e.treatment == e.outcome))
-    names = list(dict.fromkeys(name for e in clearest for name in (e.treatment, e.outcome)))
-    parsed = {name: parse_behavior(name) for name in names}
-    fine = [n for n in names if not any(m != n and contains(parsed[n], parsed[m]) for m in names)]
+    confirmed = [e for e in effects if e.method == "confirmed"]
+    clearest = sorted(confirmed, key=lambda e: (VERDICTS.index(e.verdict), e.treatment == e.outcome))
+    asked = dict.fromkeys(name for e in clearest for name in (e.treatment, e.outcome))
+    parsed = {name: parse_behavior(name) for name in [*asked, *(e.treatment for e in effects)]}
+    fine = [n for n in asked if not any(m != n and contains(parsed[n], parsed[m]) for m in asked)][:MAX_COMPARED]
     if len(fine) < 2:
         raise QuestionError.of(
             found=f"{len(fine)} behaviors of the confirmed pairs can be compared",
             needed="two of which none contains the other",
             do="Widen `confirm` in [causal] of whybuy.toml",
         )
-    return tuple(fine[:MAX_BEHAVIORS])
+    n_treated = {e.treatment: e.n_treated for e in effects if e.n_treated > 0}
+    for name in sorted(n_treated, key=lambda n: (-n_treated[n], n)):
+        apart = not any(contains(parsed[name], parsed[m]) or contains(parsed[m], parsed[name]) for m in fine)
+        if apart and len(fine) < MAX_BEHAVIORS:
+            fine.append(name)
+    return tuple(fine)
 
 
 def compare(

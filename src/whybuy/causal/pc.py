@@ -21,7 +21,7 @@ import numpy.typing as npt
 from whybuy.causal.histories import Histories, independent_columns
 
 ALPHA = 0.01
-MAX_HELD_FIXED = 3
+MAX_HELD_FIXED = 2
 """Counts held fixed at once: more cost time exponentially and leave the tests no power."""
 MIN_ROWS = 300
 
