@@ -64,6 +64,11 @@ def test_a_table_is_scanned_and_asked(log, folder):
     who = whybuy.who_gains(log, treatment="cart:bags", outcome="purchase:bags")
     assert sum(g.n_trials for g in who.by_tau) == told.n_trials
     assert "effects of groups, not of persons" in who.summary()
+    drawn = whybuy.graph(log)
+    assert drawn.n_confirmed == sum(e.method == "confirmed" for e in found)
+    assert {(e.treatment, e.outcome) for e in drawn.edges} <= {(e.treatment, e.outcome) for e in found}
+    with pytest.raises(QuestionError, match=r"120 users have a moment|behaviors of the confirmed pairs"):
+        whybuy.second_opinion(log)
 
 
 @pytest.mark.whole

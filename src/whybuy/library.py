@@ -29,7 +29,9 @@ from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect, Effects
+    from whybuy.causal.graph import EffectGraph
     from whybuy.causal.heterogeneity import Heterogeneity
+    from whybuy.causal.opinions import SecondOpinion
     from whybuy.causal.question import Question
     from whybuy.events.quality import Quality
 
@@ -183,6 +185,54 @@ def who_gains(
     with opened._pipeline() as pipeline:
         pipeline.run("confirm")
         return question.who_gains(asked, pipeline.study, report=pipeline.report)
+
+
+def graph(log: Any, *, horizon: str | None = None) -> "EffectGraph":
+    """Return the confirmed effects of one horizon as a graph, with what may run through a third behavior.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    horizon : as in the config; its first where None
+
+    Raises
+    ------
+    QuestionError
+        No effect of the horizon was confirmed.
+    """
+    from whybuy.causal.graph import effect_graph
+
+    opened = _opened(log)
+    with opened._pipeline() as pipeline:
+        pipeline.run("confirm")
+        smallest = opened.config.causal.smallest_effect
+        asked = horizon or opened.config.horizons[0]
+        return effect_graph(pipeline.effects(), horizon=asked, smallest_effect=smallest)
+
+
+def second_opinion(log: Any, *, horizon: str | None = None) -> "SecondOpinion":
+    """Return what the PC algorithm and a Granger view say of the confirmed pairs; as for :func:`graph`.
+
+    Raises
+    ------
+    MissingExtraError
+        The extra ``discovery`` is not installed.
+    QuestionError
+        No pair of the horizon was confirmed, or the log is too thin.
+    """
+    from whybuy.causal import discovery
+
+    opened = _opened(log)
+    with opened._pipeline() as pipeline:
+        pipeline.run("confirm")
+        return discovery.second_opinion(
+            pipeline.effects(),
+            pipeline.store,
+            pipeline.log,
+            opened.config,
+            horizon=horizon or opened.config.horizons[0],
+            report=pipeline.report,
+        )
 
 
 def answered(pipeline: Pipeline, question: "Question") -> "Effect":

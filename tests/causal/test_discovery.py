@@ -199,6 +199,11 @@ def test_it_comes_back_from_json_and_has_numbers_in_its_frame():
     # What cannot be told agrees with nothing and differs from nothing.
     assert frame.loc[1, "pc_agrees"] is None
     assert found.summary().startswith("PC agrees on ")
+    agrees, differs, untold = found.plot().data
+    assert list(agrees.y) == [f"{B} → {C}"]
+    assert agrees.x[0] == pytest.approx(np.exp(frame.loc[0, "granger"]))
+    assert list(differs.y) == []
+    assert list(untold.y) == [f"{C} → {A}"]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ The log is read as a multivariate point process. The rate of a for a user at tim
 
 with ``x_bk(t)`` the decayed count of b's moments before t (a Hawkes process with exponential kernels whose memory
 saturates and whose effects may lower a rate as well as raise it). Counts of any moment stand beside the behaviors',
-because whoever is active now does everything more often.
+because whoever is active now does everything more often; gamma says what b does beyond any moment.
 
 Bins would be too wide within a visit and too many between visits. Dummy points are drawn instead, at a known rate
 rho(t), half of them evenly and half soon after moments, and a logistic regression tells the moments of a from them:
@@ -51,7 +51,8 @@ class Influence:
 
     Attributes
     ----------
-    change : mean change of log lambda_a at the moments of a that had b within the horizon before
+    change : mean change of log lambda_a, beyond what any moment brings, at the moments of a that had b within the
+        horizon before
     std_error : clustered by user
     """
 

@@ -1,12 +1,16 @@
 """What three methods say of the same pairs, and why they differ where they do: results and wording."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from whybuy.causal.effects import Estimate, Verdict
 from whybuy.causal.pc import Arrow
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 Sign = Literal["+", "-", "0"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -20,7 +24,8 @@ ASSUMES = {
     ),
     "Granger": (
         "Every moment of a sample of users: no unlogged state, attribute or behavior that is not compared moves both "
-        "rates, memory fades as assumed. A change of the rate at each time, given all that came before."
+        "rates, memory fades as assumed. A change of the rate at each time, beyond what any moment brings, given all "
+        "that came before."
     ),
 }
 """What each answer stands on."""
@@ -110,6 +115,28 @@ class SecondOpinion:
             f"{granger_[1]} ({len(self.behaviors)} behaviors, {self.n_users:,} users, {self.n_moments:,} moments)."
         )
 
+    def plot(self) -> "Figure":
+        """Return a Plotly figure: Granger's factor of the rate with its 95% interval, colored by whether we agree."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        kinds = {True: ("agrees", "#0072B2"), False: ("differs", "#D55E00"), None: ("we cannot tell", "#8A929C")}
+        for agrees, (name, color) in kinds.items():
+            drawn = [(p, p.influence) for p in self.pairs if p.influence is not None and p.granger_agrees is agrees]
+            x = [np.exp(np.array([i.estimate, i.ci_low, i.ci_high], float)) for _, i in drawn]
+            figure.add_scatter(
+                x=[at for at, _, _ in x],
+                y=[f"{p.treatment} → {p.outcome}" for p, _ in drawn],
+                error_x={"array": [high - at for at, _, high in x], "arrayminus": [at - low for at, low, _ in x]},
+                mode="markers",
+                name=name,
+                marker={"color": color, "size": 9},
+                hovertext=[f"ours: {p.verdict}, PC: {p.arrow or 'no edge'}" for p, _ in drawn],
+            )
+        figure.add_vline(x=1, line_width=1)
+        figure.update_xaxes(type="log", title_text="Granger: factor of the outcome's rate after the behavior")
+        return figure.update_layout(height=160 + 24 * len(self.pairs), yaxis_autorange="reversed")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
         return asdict(self)
@@ -164,6 +191,6 @@ def why_granger_differs(ours: Sign, sign: Sign) -> str:
         )
     return (
         "Granger has the opposite sign: it takes a behavior for a cause where a state, an attribute or a behavior that "
-        "is not compared moves both rates, and compares with its absence; the effect compares with this user's usual "
-        "alternatives."
+        "is not compared moves both rates, and compares with a moment of any kind; the effect compares with the usual "
+        "alternatives of this user."
     )
