@@ -172,6 +172,10 @@ class CausalConfig(_Table):
     """The commonest categories that get behaviors of their own (items where the log has no categories)."""
     smallest_effect: float = 0.005
     """Effects inside plus or minus this many outcomes per decision count as none."""
+    negative_controls: list[str] = Field(default_factory=list)
+    """Outcomes that no treatment can change, as ``purchase:gift cards``: an effect on one of them, larger than
+    ``smallest_effect`` and beyond chance, refutes the treatment's other answers. Where absent, a rule proposes outcomes
+    whose effects are a warning."""
     confirm: list[tuple[str, str]] | None = None
     """(treatment, outcome) pairs always confirmed, beside those the scan picks."""
     confirm_behaviors: int | None = None

@@ -5,6 +5,7 @@ time, after anything else one time in twenty. So a cart of bags raises purchases
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ import pytest
 
 from whybuy.behavior.family import family_of
 from whybuy.behavior.twins import TwinModels, train_twins
-from whybuy.causal.confirm import confirm_log
+from whybuy.causal.confirm import confirm_log, gather
 from whybuy.causal.effects import effects_frame
 from whybuy.causal.question import Question, answer, who_gains
 from whybuy.causal.scan import read_effects, scan_log
 from whybuy.causal.study import Study
 from whybuy.config import config_from_dict
 from whybuy.errors import BehaviorError, ModelError, QuestionError
+from whybuy.events.behaviors import parse_behavior
 from whybuy.events.sequences import SequenceStore, encode_log
 from whybuy.events.shards import ingest
 
@@ -113,6 +115,47 @@ def test_trials_have_history_and_follow_up(study):
     block = blocks[0]
     assert block.X.shape == (len(block), len(block.columns.names))
     assert not np.isnan(block.X).any()
+
+
+def test_what_came_before_equals_a_plain_loop(study):
+    cart, purchase, favorite = (parse_behavior(b) for b in ("cart:bags", "purchase:bags", "favorite:shoes"))
+    source = replace(study.trials(study.twins(), "1d"), users=frozenset({"0003", "0011"}), extra=(favorite,))
+    table = gather(source, [cart, purchase], [purchase], controls=[favorite])
+    log = shop()
+    assert table.past_ms == DAY
+    for index, user in enumerate(("0003", "0011")):
+        of_user = log[log["user_id"] == user]
+        for behavior in (cart, purchase, favorite):
+            at = of_user["ts"][(of_user["action"] == behavior.action) & (of_user["category"] == behavior.target)]
+            for row in np.flatnonzero(table.user == index)[::7]:
+                now = table.ts_ms[row]
+                assert table.past[behavior][row] == ((at >= now - DAY) & (at < now)).sum()
+                assert table.recent[behavior][row] == ((at >= now - DAY // 7) & (at < now)).sum()
+                assert table.is_behavior[behavior][row] == (at == now).sum()
+    assert not any("favorite:shoes" in name for name in table.columns.names if "logit" not in name)
+
+
+def test_a_confirmed_pair_holds_every_check_as_json(study):
+    effects = read_effects(study.heads.parent / "confirm" / "effects.json")
+    (cart,) = [e for e in effects if (e.treatment, e.outcome) == ("cart:bags", "purchase:bags")]
+    assert {"negative_control", "past_outcome", "halves", "dose", "influence", "season"} <= set(cart.checks)
+    assert cart.checks["halves"]["passed"]
+    assert cart.checks["influence"]["passed"]
+    assert cart.checks["dose"]["first"]["ci_low"] > 0.2
+    assert len(cart.checks["balance"]["largest"]) == 20
+
+
+def test_a_control_that_the_config_names_is_judged_beside_the_question(study):
+    # Whoever buys bags next does not favor shoes: displacement, which whoever names a control has to think of.
+    causal = study.config.causal.model_copy(update={"negative_controls": ["favorite:shoes"]})
+    named = replace(study, config=study.config.model_copy(update={"causal": causal}))
+    found = answer(Question.of("cart:bags", "purchase:bags", horizon="1d"), named)
+    (row,) = found.checks["negative_control"]["controls"]
+    assert row["outcome"] == "favorite:shoes"
+    assert row["fired"]
+    assert row["estimate"] < 0
+    assert found.verdict == "cannot_tell"
+    assert found.effect.ci_low > 0.2
 
 
 def test_the_planted_effect_is_found_and_the_absent_one_is_not(frame):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from whybuy.causal.effects import Effect, Estimate, Naive
-from whybuy.causal.verdict import Grounds, judge_confirmed, judge_scan, q_values, refused
+from whybuy.causal.grounds import Grounds
+from whybuy.causal.verdict import judge_confirmed, judge_scan, q_values, refused
 from whybuy.config import CausalConfig
 from whybuy.events.behaviors import parse_behavior
 

@@ -17,7 +17,7 @@ from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import Balance, LoggedStrength, PairData, overlap, sensitivity, strongest_group
 from whybuy.causal.effects import Estimate
-from whybuy.causal.verdict import MIN_OUTCOME_USERS
+from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import duration_text
 from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet

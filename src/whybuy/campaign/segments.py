@@ -10,7 +10,8 @@ from whybuy.campaign.estimate import holm
 from whybuy.campaign.history import Bools, common_levels
 from whybuy.campaign.result import SegmentEffect
 from whybuy.causal.effects import Estimate
-from whybuy.causal.verdict import MIN_OUTCOME_USERS, Q_LIMIT
+from whybuy.causal.grounds import MIN_OUTCOME_USERS
+from whybuy.causal.verdict import Q_LIMIT
 from whybuy.events.log import EventLog
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from whybuy.campaign.result import CampaignResult
 from whybuy.causal.effects import Estimate, Verdict
-from whybuy.causal.verdict import MIN_EFFECTIVE_USERS, MIN_OUTCOME_USERS, Q_LIMIT, q_values
+from whybuy.causal.grounds import MIN_EFFECTIVE_USERS, MIN_OUTCOME_USERS
+from whybuy.causal.verdict import Q_LIMIT, q_values
 
 NO_UPLIFT = "Uplift by person is not estimated yet."
 

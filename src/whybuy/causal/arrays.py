@@ -21,7 +21,7 @@ from whybuy.causal.array_rows import Rows
 from whybuy.causal.checks import PairData, supported
 from whybuy.causal.clusters import Float64, Ints, Ratio, clustered_ratio
 from whybuy.causal.effects import Estimate
-from whybuy.causal.verdict import MIN_EFFECTIVE_USERS
+from whybuy.causal.grounds import MIN_EFFECTIVE_USERS
 from whybuy.errors import ArraysError
 
 if TYPE_CHECKING:

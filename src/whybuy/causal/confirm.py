@@ -5,6 +5,7 @@ treatments and outcomes is confirmed at B + A fits. Same estimand and score as t
 adjusted for the picking (false coverage rate).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -17,13 +18,14 @@ from whybuy.causal import average
 from whybuy.causal import checks as check
 from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Effect, Estimate, Naive
+from whybuy.causal.grounds import Grounds
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64, Ints
 from whybuy.causal.rlearner import modifiers, r_learner
-from whybuy.causal.scan import log_loss_sums, meaning, read_effects, write_effects
+from whybuy.causal.scan import meaning, read_effects, write_effects
 from whybuy.causal.study import Study
 from whybuy.causal.trials import Columns, TrialSource
-from whybuy.causal.verdict import Grounds, judge_confirmed, q_values
+from whybuy.causal.verdict import judge_confirmed, q_values
 from whybuy.config import CausalConfig, Config
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior, is_funnel, parse_behavior
@@ -43,6 +45,8 @@ class TrialTable:
     user : ascending index of the user; fold : its subfold
     is_behavior, outcome : by behavior, 0 or 1
     start_e, start_m, start_any : by behavior, the model's own logits; absent where it has no head
+    ts_ms : time of the decision
+    past, recent : by behavior, its events in ``past_ms`` and in ``recent_ms`` before the decision, at most 255
     """
 
     X: npt.NDArray[np.float32]
@@ -54,6 +58,11 @@ class TrialTable:
     start_e: dict[Behavior, npt.NDArray[np.float32]]
     start_m: dict[Behavior, npt.NDArray[np.float32]]
     start_any: dict[Behavior, npt.NDArray[np.float32]]
+    ts_ms: Ints
+    past: dict[Behavior, npt.NDArray[np.uint8]]
+    recent: dict[Behavior, npt.NDArray[np.uint8]]
+    past_ms: int
+    recent_ms: int
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -132,7 +141,8 @@ def confirm_pairs(
     treatments = list(dict.fromkeys(b for b, _ in pairs))
     outcomes = list(dict.fromkeys(a for _, a in pairs))
     share = min(1.0, config.causal.max_trials / max(1, log.quality.n_moments))
-    table = gather(replace(source, position_below=share), [*treatments, *outcomes], outcomes, report=report)
+    source, controls = check.with_controls(replace(source, position_below=share), config.causal)
+    table = gather(source, [*treatments, *outcomes], outcomes, controls=controls, report=report)
     nuisance = fit_nuisance(table, pairs, seed=config.seed, report=report)
     judge = PairJudge(table, horizon, config)
     found = []
@@ -143,10 +153,22 @@ def confirm_pairs(
 
 
 def gather(
-    source: TrialSource, behaviors: list[Behavior], outcomes: list[Behavior], *, report: Report = quiet
+    source: TrialSource,
+    behaviors: list[Behavior],
+    outcomes: list[Behavior],
+    *,
+    controls: Sequence[Behavior] = (),
+    report: Report = quiet,
 ) -> TrialTable:
-    """Bring the trials of a sample of users into memory, with the columns that these behaviors need."""
-    behaviors = list(dict.fromkeys(behaviors))
+    """Bring the trials of a sample of users into memory, with the columns that these behaviors need.
+
+    ``controls`` are further outcomes, for the checks; they get no columns. What came before a decision is counted as
+    far back as the horizon reaches ahead, or as every decision has observed history.
+    """
+    protocol = source.protocol
+    source = replace(source, past_ms=min(protocol.horizon_ms, protocol.lookback_ms))
+    targeted, behaviors = list(behaviors), list(dict.fromkeys([*behaviors, *controls]))
+    outcomes = list(dict.fromkeys([*outcomes, *controls]))
     index, extra = list(source.heads.index.behaviors), list(source.extra)
     names = index + extra
     modeled = [index[i] for i in source.outcomes]
@@ -160,12 +182,13 @@ def gather(
         if len(block) == 0:
             continue
         if not columns.names:
-            keep = _useful_columns(block.columns, behaviors)
+            keep = _useful_columns(block.columns, targeted)
             columns = Columns([block.columns.names[i] for i in keep], [block.columns.groups[i] for i in keep])
         _, user = np.unique(block.user, return_inverse=True)
         is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)[:, b_at]
         outcome = np.concatenate([block.outcome, block.extra_outcome], axis=1)[:, a_at]
-        parts.append((block.X[:, keep], user + n_users, block.subfold, is_behavior, outcome, block.logits))
+        before = (block.ts_ms, block.past[:, b_at], block.recent[:, b_at])
+        parts.append((block.X[:, keep], user + n_users, block.subfold, is_behavior, outcome, block.logits, *before))
         n_users += int(user.max()) + 1
     if not parts:
         raise QuestionError.of(
@@ -173,7 +196,7 @@ def gather(
             needed="decisions with lookback before and horizon after them, by the users asked for",
             do="Ask for more users, a shorter --horizon, or shorten `lookback` in whybuy.toml",
         )
-    X, user, fold, is_b, outcome, logits = (np.concatenate(p) for p in zip(*parts, strict=True))
+    X, user, fold, is_b, outcome, logits, ts_ms, past, recent = (np.concatenate(p) for p in zip(*parts, strict=True))
     return TrialTable(
         X=X,
         columns=columns,
@@ -184,6 +207,11 @@ def gather(
         start_e={b: logits[:, index.index(b)] for b in behaviors if b in index},
         start_m={a: logits[:, B + modeled.index(a)] for a in outcomes if a in modeled},
         start_any={a: logits[:, B + A + modeled.index(a)] for a in outcomes if a in modeled},
+        ts_ms=ts_ms,
+        past={b: past[:, i] for i, b in enumerate(behaviors)},
+        recent={b: recent[:, i] for i, b in enumerate(behaviors)},
+        past_ms=source.past_ms,
+        recent_ms=source.recent_ms,
     )
 
 
@@ -268,8 +296,9 @@ class PairJudge:
         logged = np.flatnonzero(table.columns.logged)
         self.table, self.horizon, self.config = table, horizon, config
         X = np.ascontiguousarray(table.X[:, logged])
-        self.balance = check.Balance(X)
+        self.balance = check.Balance(X, [table.columns.names[i] for i in logged])
         self.strength = check.LoggedStrength(X, _covariate_groups(table.columns, logged))
+        self.trial_checks = check.TrialChecks(table, config)
         self.rng = np.random.default_rng(config.seed)
         self._r2: dict[tuple[str, Behavior], dict[str, float]] = {}
 
@@ -292,11 +321,12 @@ class PairJudge:
             effect,
             also=(user_weighted_ato(data), *self._averages(pair, keep, data)),
             checks={
-                "nuisance": _nuisance_check(data),
+                "nuisance": check.nuisance(data),
                 "overlap": check.overlap(data),
                 "balance": self.balance(data, keep),
                 "placebo": check.placebo(data, se, self.rng),
                 "sensitivity": check.sensitivity(data, estimate, se, strongest),
+                **self.trial_checks(pair, keep, data, estimate),
             },
         )
         return judge_confirmed(effect, grounds, check.failures(effect), self.config.causal)
@@ -375,16 +405,6 @@ def _with_scan(confirmed: Effect, scanned: Effect) -> Effect:
     kept = scanned.checks.get("nuisance", {})
     nuisance = {**kept, **confirmed.checks.get("nuisance", {})}
     return replace(confirmed, checks={**confirmed.checks, "nuisance": nuisance})
-
-
-def _nuisance_check(data: check.PairData) -> dict[str, float]:
-    out = {}
-    for kind, y, p in (("e", data.T, data.e), ("m", data.Y, data.m)):
-        rate = np.full(len(y), y.mean())
-        out[f"{kind}_base_rate"] = float(y.mean())
-        out[f"{kind}_log_loss"] = float(log_loss_sums(y[:, None], p[:, None])[0] / len(y))
-        out[f"{kind}_log_loss_base"] = float(log_loss_sums(y[:, None], rate[:, None])[0] / len(y))
-    return out
 
 
 def _covariate_groups(columns: Columns, logged: Ints) -> dict[str, list[int]]:

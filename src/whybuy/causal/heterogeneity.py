@@ -19,9 +19,9 @@ import pandas as pd
 from whybuy.causal.checks import PairData
 from whybuy.causal.clusters import Float64, Ints, clustered_ratio, influence_error
 from whybuy.causal.effects import Estimate
+from whybuy.causal.grounds import Grounds
 from whybuy.causal.linear_predictor import UNTOLD, Calibration, calibration, intervals, numbers
 from whybuy.causal.trials import Columns
-from whybuy.causal.verdict import Grounds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

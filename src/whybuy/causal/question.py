@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 
 from whybuy.behavior.family import too_rare
-from whybuy.causal.checks import PairData
+from whybuy.causal.checks import PairData, with_controls
 from whybuy.causal.confirm import (
     PairJudge,
     TrialTable,
@@ -154,7 +154,8 @@ def _asked_trials(question: Question, study: Study, report: Report) -> tuple[Tri
         position_below=min(1.0, config.causal.max_trials / max(1, log.quality.n_moments)),
         users=_users_where(question.where, log),
     )
-    table = gather(source, asked, [question.outcome], report=report)
+    source, controls = with_controls(source, config.causal)
+    table = gather(source, asked, [question.outcome], controls=controls, report=report)
     if question.reference is not None:
         return table, *_against_reference(table, question, config.seed)
     nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)

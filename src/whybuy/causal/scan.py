@@ -19,6 +19,7 @@ from whybuy.behavior.calibration import BinSums, Reliability, reliabilities
 from whybuy.behavior.family import Family, too_rare
 from whybuy.behavior.twins import TwinModels, family_in
 from whybuy.causal.effects import Effect, Estimate, Naive
+from whybuy.causal.grounds import Grounds
 from whybuy.causal.residuals import (
     Float64,
     Ints,
@@ -31,7 +32,7 @@ from whybuy.causal.residuals import (
 from whybuy.causal.ridge import FoldSums, fit_folds, with_intercept
 from whybuy.causal.study import Study
 from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
-from whybuy.causal.verdict import Grounds, judge_scan, q_values, refused
+from whybuy.causal.verdict import judge_scan, q_values, refused
 from whybuy.config import Config, duration_ms
 from whybuy.events.behaviors import Behavior, contains, is_funnel
 from whybuy.progress import Report, quiet

@@ -101,6 +101,9 @@ class TrialBlock:
     X : (n, d) float32 covariates, the model's heads among them
     logits : (n, n_behaviors + 2 n_outcomes) propensities, outcomes in trials, outcomes anywhere
     extra_behavior, extra_outcome : (n, n_extra) the same for behaviors that the model has no head for
+    ts_ms : (n,) time of the decision
+    past, recent : (n, n_behaviors + n_extra) events of each behavior, at most 255, in the source's ``past_ms`` before
+        the decision and in the last ``recent_ms`` of it; no column where ``past_ms`` is 0
     is_late : (n,) whether the trial lies in the last fifth of the time that trials can lie in
     """
 
@@ -114,6 +117,9 @@ class TrialBlock:
     extra_behavior: Bytes
     extra_outcome: Bytes
     is_late: Bools
+    ts_ms: Ints
+    past: Bytes
+    recent: Bytes
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -135,6 +141,7 @@ class TrialSource:
     position_below : only users whose hash position lies below are drawn (1 for all)
     extra : behaviors without a head of their own that a question is about
     users : only these users are drawn (all where None)
+    past_ms : how far before a decision each behavior's own events are counted for the checks; not at all where 0
     """
 
     store: SequenceStore
@@ -144,6 +151,12 @@ class TrialSource:
     position_below: float = 1.0
     extra: tuple[Behavior, ...] = ()
     users: frozenset[str] | None = None
+    past_ms: int = 0
+
+    @property
+    def recent_ms(self) -> int:
+        """The last part of ``past_ms``, of seven: a day of a week."""
+        return self.past_ms // 7
 
     @property
     def outcomes(self) -> list[int]:
@@ -182,6 +195,7 @@ class TrialSource:
         found = self._of_horizon(judged.logits[np.searchsorted(judged.moments, where)])
         heads, names = model_columns(found, self.heads)
         groups = history.groups + ["behavior"] * len(own_names) + ["model"] * len(names)
+        past, recent = (_counts_before(prefix, moments, where, ms) for ms in (self.past_ms, self.recent_ms))
         return TrialBlock(
             user=moments.user[where],
             user_ids=sequences.user_ids,
@@ -193,6 +207,9 @@ class TrialSource:
             extra_behavior=is_behavior[:, modeled:],
             extra_outcome=outcome[:, len(self.outcomes) :],
             is_late=moments.ts_ms[where] >= self.protocol.late_ms,
+            ts_ms=moments.ts_ms[where],
+            past=past,
+            recent=recent,
         )
 
     def _drawn(self, sequences: Sequences, moments: Moments) -> Bools:
@@ -228,6 +245,14 @@ class Judged:
 
     moments: Ints
     logits: npt.NDArray[np.float32]
+
+
+def _counts_before(prefix: npt.NDArray[np.int32], moments: Moments, where: Ints, window_ms: int) -> Bytes:
+    """Return (n, n_behaviors) events in the window before the moments ``where``, at most 255; no columns for 0."""
+    if window_ms == 0:
+        return np.empty((len(where), 0), np.uint8)
+    counts = prefix[moments.first[where]] - prefix[moments.since(window_ms)[where]]
+    return np.minimum(counts, 255).astype(np.uint8)
 
 
 def _own_counts(

@@ -9,67 +9,20 @@ Grounds come first: at least 20 users each with treated and with control outcome
 information, else no verdict but ``cannot_tell``, whatever the numbers say.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from whybuy.causal.average import scope
 from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
+from whybuy.causal.grounds import Grounds
 from whybuy.config import CausalConfig
 from whybuy.events.behaviors import Behavior, is_funnel
 
 Float64 = npt.NDArray[np.float64]
 
-MIN_OUTCOME_USERS = 20
-MIN_EFFECTIVE_USERS = 30.0
 Q_LIMIT = 0.05
-
-
-@dataclass(frozen=True)
-class Grounds:
-    """What a pair's estimate stands on: treated decisions, users with each kind of outcome, effective users."""
-
-    n_treated: int
-    treated_outcome_users: int
-    control_outcome_users: int
-    effective_users: float
-
-    @classmethod
-    def of(cls, T: Float64, Y: Float64, user: npt.NDArray[np.int64], effective_users: float) -> "Grounds":
-        """Return the grounds of (n,) treatments, outcomes and users (numbered from 0)."""
-        treated, control = (int((np.bincount(user, arm * Y) > 0).sum()) for arm in (T, 1 - T))
-        return cls(int(T.sum()), treated, control, effective_users)
-
-    def missing(self) -> list[str]:
-        """Return what is missing, in words; empty where the grounds suffice."""
-        reasons = []
-        if self.n_treated == 0:
-            reasons.append("No decision of a trial is this behavior and not the outcome itself.")
-        elif self.treated_outcome_users < MIN_OUTCOME_USERS:
-            reasons.append(
-                f"Only {self.treated_outcome_users} users had the outcome after the behavior; "
-                f"{MIN_OUTCOME_USERS} are needed."
-            )
-        if self.control_outcome_users < MIN_OUTCOME_USERS:
-            reasons.append(
-                f"Only {self.control_outcome_users} users had the outcome after another decision; "
-                f"{MIN_OUTCOME_USERS} are needed."
-            )
-        if not reasons and self.effective_users < MIN_EFFECTIVE_USERS:
-            reasons.append(
-                f"The estimate rests on {self.effective_users:.0f} users' worth of information; "
-                f"{MIN_EFFECTIVE_USERS:.0f} are needed."
-            )
-        return reasons
-
-    def to_json(self) -> dict[str, float | int]:
-        """Return the grounds as a check."""
-        return {
-            "treated_outcome_users": self.treated_outcome_users,
-            "control_outcome_users": self.control_outcome_users,
-            "effective_users": self.effective_users,
-        }
 
 
 def q_values(p: Float64) -> tuple[Float64, Float64]:
@@ -111,7 +64,7 @@ def judge_confirmed(effect: Effect, grounds: Grounds, failed: list[str], config:
 
     Parameters
     ----------
-    failed : the checks that did not pass, in words
+    failed : the checks that did not pass, and warnings, in words
     """
     effect = replace(effect, checks={**effect.checks, "grounds": grounds.to_json()})
     missing = _ungrounded(effect, grounds)
@@ -124,15 +77,19 @@ def judge_confirmed(effect: Effect, grounds: Grounds, failed: list[str], config:
     fatal = [text for text in failed if text.startswith(FATAL)]
     if fatal:
         return replace(effect, verdict="cannot_tell", reasons=(*reasons, *failed))
-    if verdict == "strong" and failed:
+    weak = [text for text in failed if not text.startswith(WARNING)]
+    if verdict == "strong" and weak:
         verdict = "suggestive"
-    if not failed:
-        reasons.append("Every check passed.")
+    if not weak:
+        reasons.append("Every check passed." if not failed else "Every check passed, with a warning.")
     return replace(effect, verdict=verdict, reasons=(*reasons, *failed))
 
 
-FATAL = ("Overlap", "Placebo")
-"""Checks whose failure leaves no answer; the others weaken it."""
+FATAL = ("Overlap", "Placebo", "Negative control")
+"""How the words of checks begin whose failure leaves no answer; the others weaken it."""
+
+WARNING = "Warning"
+"""How words begin that leave the verdict alone."""
 
 
 def refused(treatment: Behavior, outcome: Behavior, horizon: str, why: str) -> Effect:

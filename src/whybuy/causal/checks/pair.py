@@ -1,0 +1,137 @@
+"""The trials of one confirmed pair, and its effect among some of them.
+
+Halves of time, seasons, doses and users left out are all the same computation: the score of the whole, summed over
+fewer trials. A group that a person chooses by history alone, before the decision, is as good a study as the whole; its
+number needs the same grounds, else it is null and says why.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from whybuy.causal.effects import Z95
+from whybuy.causal.residuals import Float64
+from whybuy.causal.grounds import Grounds
+
+Bools = npt.NDArray[np.bool_]
+
+CHANCE = 0.01
+"""A check that compares numbers fails by chance in one question of a hundred."""
+
+
+@dataclass(frozen=True)
+class PairData:
+    """The trials of one confirmed pair.
+
+    Attributes
+    ----------
+    T : (n,) treated; Y : (n,) outcome
+    e, m : (n,) out-of-fold propensity and expected outcome
+    user : (n,) ascending user index from 0
+    """
+
+    T: Float64
+    Y: Float64
+    e: Float64
+    m: Float64
+    user: npt.NDArray[np.int64]
+
+    @property
+    def RT(self) -> Float64:
+        """Residual treatment."""
+        return self.T - self.e
+
+    @property
+    def RY(self) -> Float64:
+        """Residual outcome."""
+        return self.Y - self.m
+
+    def rows(self, keep: Bools) -> "PairData":
+        """Return the trials ``keep``, users renumbered."""
+        _, user = np.unique(self.user[keep], return_inverse=True)
+        return PairData(self.T[keep], self.Y[keep], self.e[keep], self.m[keep], user.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class GroupEffect:
+    """The effect among some trials of a pair; null, with the reason, where they are too few.
+
+    Attributes
+    ----------
+    n_treated : treated decisions of the group
+    influence : (n_users,) what every user adds to the estimate's error; its squares sum to the variance
+    why : why there is no number
+    """
+
+    n_treated: int
+    estimate: float | None = None
+    std_error: float | None = None
+    influence: Float64 = field(default_factory=lambda: np.empty(0), repr=False)
+    why: str = ""
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided, normal."""
+        return None if self.estimate is None or self.std_error is None else two_sided(self.estimate, self.std_error)
+
+    def contradicts(self, estimate: float) -> bool:
+        """Return whether the effect here has the other sign, beyond chance."""
+        p = self.p_value
+        return self.estimate is not None and p is not None and p < CHANCE and self.estimate * estimate < 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers of the group, as a check holds them."""
+        if self.estimate is None or self.std_error is None:
+            return {"estimate": None, "ci_low": None, "ci_high": None, "n_treated": self.n_treated, "why": self.why}
+        half = Z95 * self.std_error
+        ends = {"ci_low": self.estimate - half, "ci_high": self.estimate + half}
+        return {"estimate": self.estimate, **ends, "n_treated": self.n_treated}
+
+
+def two_sided(estimate: float, std_error: float) -> float:
+    """Return the normal p-value of no effect."""
+    return math.erfc(abs(estimate) / std_error / math.sqrt(2))
+
+
+def effect_among(data: PairData, rows: Bools) -> GroupEffect:
+    """Return the ATO among ``rows`` (n,), clustered by user: sum RT RY / sum RT^2 over these trials alone."""
+    inside, treated, followed = data.RT * rows, (data.T > 0) & rows, data.Y > 0
+    N, D = np.bincount(data.user, inside * data.RY), np.bincount(data.user, inside * data.RT)
+    total, squares = float(D.sum()), float((D**2).sum())
+    grounds = Grounds(
+        n_treated=int(np.count_nonzero(treated)),
+        treated_outcome_users=_n_users(data.user[treated & followed]),
+        control_outcome_users=_n_users(data.user[rows & followed & ~treated]),
+        effective_users=total**2 / squares if squares > 0 else 0.0,
+    )
+    missing = grounds.missing()
+    if missing:
+        return GroupEffect(n_treated=grounds.n_treated, why=missing[0])
+    theta, here = float(N.sum()) / total, np.count_nonzero(D)
+    influence = math.sqrt(here / (here - 1)) * (N - theta * D) / total
+    std_error = math.sqrt(float((influence**2).sum()))
+    return GroupEffect(n_treated=grounds.n_treated, estimate=theta, std_error=std_error, influence=influence)
+
+
+def _n_users(ascending: npt.NDArray[np.int64]) -> int:
+    return int(np.count_nonzero(np.diff(ascending))) + 1 if len(ascending) else 0
+
+
+def difference(one: GroupEffect, other: GroupEffect) -> tuple[float, float] | None:
+    """Return how much two groups' effects differ and its p-value; None where one of them has no number.
+
+    A user with trials in both groups adds to both effects, so their influences are subtracted user by user.
+    """
+    if one.estimate is None or other.estimate is None:
+        return None
+    gap = one.estimate - other.estimate
+    std_error = math.sqrt(float(((one.influence - other.influence) ** 2).sum()))
+    return (gap, two_sided(gap, std_error)) if std_error > 0 else None
+
+
+def in_hundred(group: dict[str, Any]) -> str:
+    """Return ``+1.20 in 100 [+0.80, +1.60]`` of a group's numbers."""
+    return f"{100 * group['estimate']:+.2f} in 100 [{100 * group['ci_low']:+.2f}, {100 * group['ci_high']:+.2f}]"
