@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from whybuy.causal import average
 from whybuy.causal import checks as check
+from whybuy.causal.checks.trial_checks import TrialChecks, with_controls
 from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.grounds import Grounds
@@ -141,7 +142,7 @@ def confirm_pairs(
     treatments = list(dict.fromkeys(b for b, _ in pairs))
     outcomes = list(dict.fromkeys(a for _, a in pairs))
     share = min(1.0, config.causal.max_trials / max(1, log.quality.n_moments))
-    source, controls = check.with_controls(replace(source, position_below=share), config.causal)
+    source, controls = with_controls(replace(source, position_below=share), config.causal)
     table = gather(source, [*treatments, *outcomes], outcomes, controls=controls, report=report)
     nuisance = fit_nuisance(table, pairs, seed=config.seed, report=report)
     judge = PairJudge(table, horizon, config)
@@ -298,7 +299,7 @@ class PairJudge:
         X = np.ascontiguousarray(table.X[:, logged])
         self.balance = check.Balance(X, [table.columns.names[i] for i in logged])
         self.strength = check.LoggedStrength(X, _covariate_groups(table.columns, logged))
-        self.trial_checks = check.TrialChecks(table, config)
+        self.trial_checks = TrialChecks(table, config)
         self.rng = np.random.default_rng(config.seed)
         self._r2: dict[tuple[str, Behavior], dict[str, float]] = {}
 

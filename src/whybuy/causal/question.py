@@ -9,7 +9,8 @@ import duckdb
 import numpy as np
 
 from whybuy.behavior.family import too_rare
-from whybuy.causal.checks import PairData, with_controls
+from whybuy.causal.checks import PairData
+from whybuy.causal.checks.trial_checks import with_controls
 from whybuy.causal.confirm import (
     PairJudge,
     TrialTable,

@@ -20,6 +20,7 @@ from whybuy.behavior.family import Family, too_rare
 from whybuy.behavior.twins import TwinModels, family_in
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.grounds import Grounds
+from whybuy.causal.losses import CLIP, log_loss_sums
 from whybuy.causal.residuals import (
     Float64,
     Ints,
@@ -40,7 +41,6 @@ from whybuy.progress import Report, quiet
 N_SUBFOLDS = 3
 CALIBRATION = "calibration.json"
 """Reliability of every head on later data, per horizon."""
-_CLIP = 1e-4
 _LOSSES = ("e_counts", "e_model", "m_counts", "m_model")
 
 
@@ -150,7 +150,7 @@ class Fits:
             found[fold == k] = X[fold == k] @ self.coefficients[k]
         B, A = self.shared.shape
         e, m_any, e_counts, m, m_counts = np.split(found, np.cumsum([B, A, B, A]), axis=1)
-        return Nuisances(np.clip(heads.e + e, _CLIP, 1 - _CLIP), heads.m_any + m_any, e_counts, heads.m + m, m_counts)
+        return Nuisances(np.clip(heads.e + e, CLIP, 1 - CLIP), heads.m_any + m_any, e_counts, heads.m + m, m_counts)
 
 
 @dataclass(frozen=True)
@@ -242,13 +242,6 @@ def _with_progress(source: TrialSource, task: str, report: Report) -> Iterator[T
         if len(block):
             yield block
         report(task, done + 1, max(done + 1, len(source.store.shards)))
-
-
-def log_loss_sums(y: Float64, p: Float64, weight: Float64 | float = 1.0) -> Float64:
-    """Return per column the summed log-loss of probabilities clipped to [1e-4, 1 - 1e-4], nats."""
-    p = np.clip(p, _CLIP, 1 - _CLIP)
-    total: Float64 = -(weight * np.where(y > 0, np.log(p), np.log1p(-p))).sum(axis=0)
-    return total
 
 
 def _off_diagonal(shared: Float64, source: TrialSource) -> Float64:

@@ -24,34 +24,12 @@ from whybuy.causal.effects import Effect, Estimate
 from whybuy.causal.graph import EffectGraph
 from whybuy.causal.opinions import ASSUMES
 from whybuy.errors import WorkspaceError
-from whybuy.report import figures, wording
+from whybuy.report import evidence, figures, wording
 from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
 
 MAX_BYTES = 5_000_000
 _FOLDER = Path(__file__).parent / "templates"
 _PLOTLY = "plotly-basic-4.1.1.min.js"
-_CHECK_WORDS = {
-    "e_value": "E-value",
-    "ess": "effective sample size",
-    "min_e": "smallest propensity",
-    "max_e": "largest propensity",
-    "share_within_01_99": "share with propensity in [.01, .99]",
-    "max_smd_before": "largest standardized difference before",
-    "max_smd_after": "largest standardized difference after",
-    "ci_low": "95% interval from",
-    "ci_high": "95% interval to",
-    "std_error_ratio": "its standard error / the effect's",
-    "strongest_group": "strongest logged behavior",
-    "strongest_r2_treatment": "its partial R² with the behavior",
-    "strongest_r2_outcome": "its partial R² with the outcome",
-    "strongest_as_robustness_value": "its robustness value",
-}
-_LOSS_WORDS = {
-    "log_loss": "log-loss, flexible learner",
-    "log_loss_base": "log-loss, base rate alone",
-    "log_loss_counts": "log-loss, counts alone",
-    "log_loss_model": "log-loss, counts and model",
-}
 
 
 def write_report(payload: ReportPayload, path: Path) -> Path:
@@ -116,6 +94,8 @@ def _figures(payload: ReportPayload) -> dict[str, Figure]:
             found["cloud"] = figures.cloud(payload.effects)
         if payload.effects.funnel:
             found["funnel"] = figures.comparison(payload.effects.funnel)
+        loves = ((f"love-{i}", evidence.love_plot(pair.effect)) for i, pair in enumerate(payload.effects.top))
+        found |= {name: figure for name, figure in loves if figure is not None}
     if isinstance(payload.graph, EffectGraph) and payload.graph.edges:
         found["graph"] = figures.graph(payload.graph)
     if not isinstance(payload.model, Missing):
@@ -198,7 +178,7 @@ def _environment() -> Environment:
     environment.filters["estimate_interval"] = _estimate_interval
     environment.filters["times"] = _times
     environment.filters["command"] = _command
-    environment.filters["checks"] = _checks
+    environment.filters["checks"] = evidence.checks
     environment.filters["breakable"] = _breakable
     environment.filters["coded"] = _coded
     environment.tests["missing"] = lambda part: isinstance(part, Missing)
@@ -228,15 +208,6 @@ def _times(change: Estimate | None) -> str:
     return f"×{factor:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _check_words(key: str) -> str:
-    """Return the name of a check's field in words; e and m are the forecasts of the behavior and of the outcome."""
-    if key in _CHECK_WORDS:
-        return _CHECK_WORDS[key]
-    whose = {"e_": "behavior: ", "m_": "outcome: "}.get(key[:2], "")
-    rest = key[2:] if whose else key
-    return whose + _LOSS_WORDS.get(rest, rest.replace("_", " "))
-
-
 def _coded(text: str) -> Markup:
     """Return the escaped text with what stands between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
@@ -253,20 +224,6 @@ def _command(effect: Effect) -> str:
     """Return the command that asks this question again."""
     names = f"--treatment {shlex.quote(effect.treatment)} --outcome {shlex.quote(effect.outcome)}"
     return f"whybuy effects {names} --horizon {shlex.quote(effect.horizon)}"
-
-
-def _checks(effect: Effect) -> list[tuple[str, list[tuple[str, str]], bool | None]]:
-    """Return per check its name, its fields in words, and whether it passed (None where it does not say)."""
-    found = []
-    for name, fields in effect.checks.items():
-        rows = [
-            (_check_words(key), wording.shortened(wording.plain(value), 60))
-            for key, value in fields.items()
-            if key != "passed"
-        ]
-        passed = fields.get("passed")
-        found.append((name.replace("_", " "), rows, passed if isinstance(passed, bool) else None))
-    return found
 
 
 def plotly_script() -> str:

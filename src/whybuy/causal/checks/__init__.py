@@ -1,7 +1,8 @@
 """Checks of one confirmed pair, one file for each: a few numbers, whether it passed, and words where it did not.
 
 Fields are the contract's; further ones stand beside them. What each check can tell, what it cannot, and what failing it
-does to the verdict is a table in ``docs/how_it_works.md``. ``pair`` holds the trials that all of them look at.
+does to the verdict is a table in ``docs/how_it_works.md``. ``pair`` holds the trials that all of them look at;
+``trial_checks`` finds what they need in a trial table, and loads the heavy parts that a table is made with.
 """
 
 from whybuy.causal.checks.balance import Balance, CovariateBalance
@@ -24,7 +25,6 @@ from whybuy.causal.checks.sensitivity import (
     sensitivity,
     strongest_group,
 )
-from whybuy.causal.checks.trial_checks import TrialChecks, with_controls
 
 __all__ = [
     "PairData",
@@ -49,7 +49,5 @@ __all__ = [
     "is_weekend",
     "dose",
     "influence",
-    "TrialChecks",
-    "with_controls",
     "failures",
 ]

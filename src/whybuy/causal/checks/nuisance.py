@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from whybuy.causal.checks.pair import PairData
-from whybuy.causal.scan import log_loss_sums
+from whybuy.causal.losses import log_loss_sums
 
 
 def nuisance(data: PairData) -> dict[str, float]:

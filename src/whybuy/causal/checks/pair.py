@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from whybuy.causal.effects import Z95
-from whybuy.causal.residuals import Float64
 from whybuy.causal.grounds import Grounds
+from whybuy.causal.residuals import Float64
 
 Bools = npt.NDArray[np.bool_]
 
