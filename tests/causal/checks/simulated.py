@@ -41,9 +41,9 @@ def trials(seed: int, world: World, *, n_users: int = 400, each: int = 30):
     T = (rng.random(n) < np.where(U > 0, by_taste[1], by_taste[0])).astype(float)
     Y = (rng.random(n) < base + 0.05 * world.wish_outcome * U + world.effect * T).astype(float)
     own = (rng.random(n) < P_OWN) & (T == 0)
-    after = (rng.random(n) < 0.05 + base + 0.05 * world.wish_control * U) & ~own
+    followed = (rng.random(n) < 0.05 + base + 0.05 * world.wish_control * U) & ~own
     data = PairData(T=T, Y=Y, e=e, m=base + world.effect * e, user=user)
-    return data, Control("purchase:tea", own, P_OWN * (1 - e), after.astype(float), 0.05 + base)
+    return data, Control("purchase:tea", own, P_OWN * (1 - e), followed, 0.05 + base)
 
 
 def whole(data: PairData):

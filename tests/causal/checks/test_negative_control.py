@@ -61,7 +61,7 @@ def test_false_alarms_are_as_rare_as_said():
 def test_decisions_that_are_the_control_itself_are_left_out():
     # They are never treated, and the outcome that they are is not counted after them: kept in, they make an effect.
     data, control = trials(0, CLEAN)
-    kept_in = Control(control.outcome, np.zeros_like(control.own), control.e_own, control.Y, control.m)
+    kept_in = Control(control.outcome, np.zeros_like(control.own), control.e_own, control.followed, control.m)
     wrong = negative_control(data, [kept_in], named=True, smallest_effect=0.005)
     right = negative_control(data, [control], named=True, smallest_effect=0.005)
     assert wrong["controls"][0]["fired"]
@@ -75,7 +75,7 @@ def test_a_small_effect_does_not_fire_however_sure():
 
 def test_a_named_control_that_never_happens_is_said():
     data, control = trials(0, CLEAN)
-    never = Control("purchase:tea", control.own, control.e_own, np.zeros(len(data.T)), control.m)
+    never = Control("purchase:tea", control.own, control.e_own, np.zeros(len(data.T), bool), control.m)
     found = negative_control(data, [never], named=True, smallest_effect=0.005)
     assert found["passed"] is False
     assert "named in the config, could not be judged: Only 0 users" in negative_control_failures(found)[0]
@@ -95,7 +95,7 @@ def test_the_rule_warns_where_most_of_its_controls_rise_and_weakens_nothing():
 
 def test_the_rule_takes_a_fall_for_displacement():
     data, lifted = trials(0, TRACE)
-    falls = Control("purchase:tea", lifted.own, lifted.e_own, 1 - lifted.Y, 1 - lifted.m)
+    falls = Control("purchase:tea", lifted.own, lifted.e_own, ~lifted.followed, 1 - lifted.m)
     found = negative_control(data, [falls, falls, falls], named=False, smallest_effect=0.005)
     assert all(row["fired"] and row["estimate"] < 0 for row in found["controls"])
     assert not found["warns"]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.causal.checks.pair import PairData, effect_among
+from whybuy.causal.checks.pair import PairData, effects_by_group
 
 Counts = npt.NDArray[np.uint8]
 
@@ -23,10 +23,9 @@ def dose(data: PairData, past: Counts, recent: Counts, *, window_hours: float, r
     The numbers compare decisions of people with different histories, each with its own controls: a falling row may be
     saturation, or that those who come back are other people.
     """
-    by_count = {"first": past == 0, "second": past == 1, "third_or_more": past >= 2}
-    by_recency = {"recent": recent > 0, "earlier": (past > 0) & (recent == 0)}
-    return {
-        "window_hours": window_hours,
-        "recent_hours": recent_hours,
-        **{name: effect_among(data, rows).to_json() for name, rows in (by_count | by_recency).items()},
-    }
+    by_count = effects_by_group(data, np.minimum(past, 2).astype(np.int64), 3)
+    by_recency = effects_by_group(data, np.where(recent > 0, 2, past > 0), 3)[1:]
+    names = ("first", "second", "third_or_more", "earlier", "recent")
+    groups = zip(names, (*by_count, *by_recency), strict=True)
+    hours = {"window_hours": window_hours, "recent_hours": recent_hours}
+    return {**hours, **{name: group.to_json() for name, group in groups}}

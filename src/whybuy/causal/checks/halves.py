@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.causal.checks.pair import CHANCE, PairData, difference, effect_among, in_hundred
+from whybuy.causal.checks.pair import CHANCE, PairData, difference, effects_by_group, in_hundred
 
 
 def halves(data: PairData, ts_ms: npt.NDArray[np.int64], *, smallest_effect: float) -> dict[str, Any]:
@@ -19,8 +19,7 @@ def halves(data: PairData, ts_ms: npt.NDArray[np.int64], *, smallest_effect: flo
     ts_ms : (n,) when every decision was
     smallest_effect : a smaller difference is none, however sure
     """
-    early = ts_ms < np.median(ts_ms)
-    first, second = effect_among(data, early), effect_among(data, ~early)
+    first, second = effects_by_group(data, (ts_ms >= np.median(ts_ms)).astype(np.int64), 2)
     found: dict[str, Any] = {"first": first.to_json(), "second": second.to_json(), "p_value": None, "passed": None}
     apart = difference(first, second)
     if apart is None:

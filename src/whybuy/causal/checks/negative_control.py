@@ -12,6 +12,7 @@ phone to its case), and a decision for one thing is a decision against the other
 warns, and weakens nothing, and only where most of its controls rise: a mood to buy lifts all of them, a real path one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from whybuy.causal.checks.pair import CHANCE, Bools, PairData, effect_among, in_hundred
+from whybuy.causal.effects import Naive
 from whybuy.causal.residuals import Float64
 from whybuy.events.behaviors import Behavior, contains, is_funnel
 
@@ -37,24 +39,30 @@ class Control:
     Attributes
     ----------
     own : (n,) the decision is the outcome itself; e_own : (n,) its probability
-    Y : (n,) the outcome after the decision; m : (n,) its expectation, out of fold
+    followed : (n,) the outcome follows the decision; m : (n,) its expectation, out of fold
     """
 
     outcome: str
     own: Bools
     e_own: Float64
-    Y: Float64
+    followed: Bools
     m: Float64
 
-    def naive(self, T: Float64) -> float:
-        """Return P(control | treated) - P(control | not treated) among decisions that are not the control itself."""
-        treated, control = (float(np.average(self.Y, weights=w)) for w in ((~self.own) * T, (~self.own) * (1 - T)))
-        return treated - control
+    def naive(self, treated: Bools) -> Naive:
+        """Return the naive evidence among decisions that are not the control itself."""
+        arm, after = treated & ~self.own, self.followed & ~self.own
+        counts = {"n": ~self.own, "treated": arm, "outcome": after, "joint": arm & after}
+        return Naive.of_counts(**{name: int(np.count_nonzero(rows)) for name, rows in counts.items()})
 
-    def association(self, T: Float64) -> float:
-        """Return the naive difference in standard deviations of the control."""
-        sd = float(self.Y[~self.own].std())
-        return abs(self.naive(T)) / sd if sd > 0 else 0.0
+    def among(self, rows: Bools) -> "Control":
+        """Return the control on some of the trials."""
+        return Control(self.outcome, self.own[rows], self.e_own[rows], self.followed[rows], self.m[rows])
+
+    def association(self, treated: Bools) -> float:
+        """Return the absolute naive difference in standard deviations of the control; 0 where there is none."""
+        naive = self.naive(treated)
+        p = naive.p_outcome or 0.0
+        return abs(naive.difference or 0.0) / math.sqrt(p * (1 - p)) if 0 < p < 1 else 0.0
 
 
 def is_candidate(outcome: Behavior) -> bool:
@@ -107,14 +115,15 @@ def _judged(data: PairData, control: Control, n_controls: int, smallest_effect: 
     e_own = np.minimum(control.e_own * (share / expected if expected > 0 else 0.0), 0.95)
     shared = float(data.T[control.own].mean()) if share > 0 else 0.0
     e = np.clip((data.e - shared * e_own) / (1 - e_own), data.e.min(), data.e.max())
-    group = effect_among(PairData(data.T, control.Y, e, control.m, data.user), ~control.own)
+    after = PairData(data.T, control.followed.astype(float), e, control.m, data.user)
+    group = effect_among(after, ~control.own)
     p = group.p_value
     fired = None
     if group.estimate is not None and p is not None:
         fired = p * n_controls < CHANCE and abs(group.estimate) > smallest_effect
     return {
         "outcome": control.outcome,
-        "naive": control.naive(data.T),
+        "naive": control.naive(data.T > 0).difference,
         **group.to_json(),
         "p_value": p,
         "fired": fired,

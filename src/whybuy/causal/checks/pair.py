@@ -7,6 +7,7 @@ number needs the same grounds, else it is null and says why.
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,12 @@ class PairData:
     m: Float64
     user: npt.NDArray[np.int64]
 
-    @property
+    @cached_property
     def RT(self) -> Float64:
         """Residual treatment."""
         return self.T - self.e
 
-    @property
+    @cached_property
     def RY(self) -> Float64:
         """Residual outcome."""
         return self.Y - self.m
@@ -97,27 +98,45 @@ def two_sided(estimate: float, std_error: float) -> float:
 
 
 def effect_among(data: PairData, rows: Bools) -> GroupEffect:
-    """Return the ATO among ``rows`` (n,), clustered by user: sum RT RY / sum RT^2 over these trials alone."""
-    inside, treated, followed = data.RT * rows, (data.T > 0) & rows, data.Y > 0
-    N, D = np.bincount(data.user, inside * data.RY), np.bincount(data.user, inside * data.RT)
+    """Return the ATO among ``rows`` (n,), see :func:`effects_by_group`."""
+    return effects_by_group(data, rows.astype(np.int64), 2)[1]
+
+
+def effects_by_group(data: PairData, group: npt.NDArray[np.int64], n_groups: int) -> list[GroupEffect]:
+    """Return the ATO of every group of decisions, clustered by user: sum RT RY / sum RT^2 over its trials alone.
+
+    Parameters
+    ----------
+    group : (n,) from 0 to ``n_groups`` - 1
+    """
+    n_users = int(data.user[-1]) + 1 if len(data.user) else 0
+    place, shape = group * n_users + data.user, (n_groups, n_users)
+
+    def per_user(weight: Float64) -> Float64:
+        sums: Float64 = np.bincount(place, weight, minlength=n_groups * n_users).astype(float)
+        return sums.reshape(shape)
+
+    def users_with(rows: Bools) -> list[int]:
+        events = np.bincount(place[rows], minlength=n_groups * n_users).reshape(shape)
+        return [int(np.count_nonzero(of_group)) for of_group in events]
+
+    N, D = per_user(data.RT * data.RY), per_user(data.RT**2)
+    treated, followed = data.T > 0, data.Y > 0
+    n_treated = np.bincount(group[treated], minlength=n_groups).tolist()
+    counts = zip(n_treated, users_with(treated & followed), users_with(followed & ~treated), strict=True)
+    return [_group_effect(N[g], D[g], counted) for g, counted in enumerate(counts)]
+
+
+def _group_effect(N: Float64, D: Float64, counts: tuple[int, int, int]) -> GroupEffect:
+    """Return the effect of per-user sums; ``counts``: treated decisions, users with each kind of outcome."""
     total, squares = float(D.sum()), float((D**2).sum())
-    grounds = Grounds(
-        n_treated=int(np.count_nonzero(treated)),
-        treated_outcome_users=_n_users(data.user[treated & followed]),
-        control_outcome_users=_n_users(data.user[rows & followed & ~treated]),
-        effective_users=total**2 / squares if squares > 0 else 0.0,
-    )
-    missing = grounds.missing()
+    missing = Grounds(*counts, total**2 / squares if squares > 0 else 0.0).missing()
     if missing:
-        return GroupEffect(n_treated=grounds.n_treated, why=missing[0])
+        return GroupEffect(n_treated=counts[0], why=missing[0])
     theta, here = float(N.sum()) / total, np.count_nonzero(D)
     influence = math.sqrt(here / (here - 1)) * (N - theta * D) / total
     std_error = math.sqrt(float((influence**2).sum()))
-    return GroupEffect(n_treated=grounds.n_treated, estimate=theta, std_error=std_error, influence=influence)
-
-
-def _n_users(ascending: npt.NDArray[np.int64]) -> int:
-    return int(np.count_nonzero(np.diff(ascending))) + 1 if len(ascending) else 0
+    return GroupEffect(n_treated=counts[0], estimate=theta, std_error=std_error, influence=influence)
 
 
 def difference(one: GroupEffect, other: GroupEffect) -> tuple[float, float] | None:

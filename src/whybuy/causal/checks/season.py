@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whybuy.causal.checks.pair import Bools, PairData, effect_among, in_hundred
+from whybuy.causal.checks.pair import Bools, PairData, effects_by_group, in_hundred
 
 MIN_SPAN_MS = 14 * 86_400_000
 """Two weekends at least: one is an event, not a season."""
@@ -30,7 +30,7 @@ def season(data: PairData, weekend: Bools, *, estimate: float, span_ms: int) -> 
     """
     if span_ms < MIN_SPAN_MS:
         return {"weekday": None, "weekend": None, "passed": None, "why": "The decisions span less than two weeks."}
-    groups = {"weekday": effect_among(data, ~weekend), "weekend": effect_among(data, weekend)}
+    groups = dict(zip(("weekday", "weekend"), effects_by_group(data, weekend.astype(np.int64), 2), strict=True))
     known = any(group.estimate is not None for group in groups.values())
     passed = not any(group.contradicts(estimate) for group in groups.values()) if known else None
     return {**{name: group.to_json() for name, group in groups.items()}, "passed": passed}

@@ -58,7 +58,7 @@ class TrialChecks:
         self.table, self.config = table, config
         self.weekend = is_weekend(table.ts_ms, config.zone)
         self.named = named_controls(config.causal)
-        self._expected: dict[Behavior, Float64] = {}
+        self._controls: dict[Behavior, Control] = {}
         self._fitter: CrossFitter | None = None
 
     def __call__(
@@ -88,18 +88,22 @@ class TrialChecks:
         chosen = asked(pair, self.named) if self.named else proposed(pair, list(self.table.outcome))
         controls = [self._control(outcome, keep) for outcome in chosen]
         if not self.named:
-            controls = sorted(controls, key=lambda c: -c.association(data.T))[:N_BY_RULE]
+            treated = data.T > 0
+            controls = sorted(controls, key=lambda control: -control.association(treated))[:N_BY_RULE]
         small = self.config.causal.smallest_effect
         return negative_control(data, controls, named=bool(self.named), smallest_effect=small)
 
     def _control(self, outcome: Behavior, keep: Bools) -> Control:
-        own = self.table.is_behavior[outcome] > 0
-        start = self.table.start_e.get(outcome)
+        if outcome not in self._controls:
+            self._controls[outcome] = self._control_anywhere(outcome)
+        return self._controls[outcome].among(keep)
+
+    def _control_anywhere(self, outcome: Behavior) -> Control:
+        """Return the control on all trials of the table."""
+        own, start = self.table.is_behavior[outcome] > 0, self.table.start_e.get(outcome)
         e_own = np.full(len(own), own.mean()) if start is None else expit(start.astype(float))
-        if outcome not in self._expected:
-            self._expected[outcome] = self._expectation(outcome, ~own)
-        Y = self.table.outcome[outcome][keep].astype(float)
-        return Control(str(outcome), own[keep], e_own[keep], Y, self._expected[outcome][keep])
+        followed = self.table.outcome[outcome] > 0
+        return Control(str(outcome), own, e_own, followed, self._expectation(outcome, ~own))
 
     def _expectation(self, outcome: Behavior, use: Bools) -> Float64:
         """Return the expected control outcome, out of fold: the head's answer on a line fitted to the other folds.
