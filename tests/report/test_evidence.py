@@ -35,7 +35,7 @@ def test_every_kind_of_field_is_read_out(effect):
         {"controls named by": "rule", "purchase:tea": "+2.1 pp [1.4, 2.8]"},
         "warning",
     )
-    assert found["halves"] == ({"first": "+2.1 pp [1.4, 2.8]", "second": "Only 2 users.", "p value": "–"}, None)
+    assert found["halves"] == ({"first": "+2.1 pp [1.4, 2.8]", "second": "too few to tell", "p value": "–"}, None)
     assert found["influence"][1] == "did not pass"
     assert found["influence"][0]["most active users left out"] == "7"
     assert found["placebo"][1] == "passed"

@@ -101,10 +101,10 @@ def _rows(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _group(found: dict[str, Any]) -> str:
-    """Return ``+2.1 pp [1.4, 2.8]`` of the effect among some decisions, or why there is none."""
+    """Return ``+2.1 pp [1.4, 2.8]`` of the effect among some decisions; what is missing stands in the JSON."""
     low, high = found["ci_low"], found["ci_high"]
     if found["estimate"] is None:
-        return wording.shortened(found.get("why") or wording.DASH, 120)
+        return "too few to tell"
     return f"{wording.points(found['estimate'], wording.decimals(low, high))} pp {wording.bracket(low, high)}"
 
 

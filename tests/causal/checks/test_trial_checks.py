@@ -88,8 +88,10 @@ def test_a_clean_world_is_strong_and_every_check_is_there():
     assert [row["covariate"] for row in effect.checks["balance"]["largest"]] == ["view:shoes in 1d", "sin day"]
 
 
-def test_the_checks_survive_json():
+def test_the_checks_survive_json_and_keep_the_contract(conforms):
     effect = judged(100)
+    asked_alone = replace(effect.effect, q_value=effect.effect.p_value, selected_low=0.0, selected_high=0.2)
+    conforms({"effects": [replace(effect, effect=asked_alone).to_json()]}, "effects")
     assert Effect.from_json(json.loads(json.dumps(effect.to_json(), allow_nan=False))) == effect
 
 
