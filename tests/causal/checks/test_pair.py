@@ -9,9 +9,11 @@ from whybuy.causal.checks.pair import difference
 from whybuy.causal.confirm import clustered_ato
 
 
-def test_the_group_of_all_trials_is_the_whole():
-    data, _ = trials(0, World())
-    estimate, se, _ = clustered_ato(data)
+@pytest.mark.parametrize("n_users", [60, 400])  # few users get the jackknife
+def test_the_group_of_all_trials_is_the_whole(n_users):
+    data, _ = trials(0, World(), n_users=n_users)
+    estimate, se, effective = clustered_ato(data)
+    assert (effective < 100) == (n_users == 60)
     assert whole(data).estimate == pytest.approx(estimate, rel=1e-12)
     assert whole(data).std_error == pytest.approx(se, rel=1e-12)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.causal.clusters import JACKKNIFE_BELOW
 from whybuy.causal.effects import Z95
 from whybuy.causal.grounds import Grounds
 from whybuy.causal.residuals import Float64
@@ -130,11 +131,15 @@ def effects_by_group(data: PairData, group: npt.NDArray[np.int64], n_groups: int
 def _group_effect(N: Float64, D: Float64, counts: tuple[int, int, int]) -> GroupEffect:
     """Return the effect of per-user sums; ``counts``: treated decisions, users with each kind of outcome."""
     total, squares = float(D.sum()), float((D**2).sum())
-    missing = Grounds(*counts, total**2 / squares if squares > 0 else 0.0).missing()
+    effective = total**2 / squares if squares > 0 else 0.0
+    missing = Grounds(*counts, effective).missing()
     if missing:
         return GroupEffect(n_treated=counts[0], why=missing[0])
     theta, here = float(N.sum()) / total, np.count_nonzero(D)
-    influence = math.sqrt(here / (here - 1)) * (N - theta * D) / total
+    if effective < JACKKNIFE_BELOW:
+        influence = math.sqrt((here - 1) / here) * (N - theta * D) / (total - D)  # the effect, less that without a user
+    else:
+        influence = math.sqrt(here / (here - 1)) * (N - theta * D) / total
     std_error = math.sqrt(float((influence**2).sum()))
     return GroupEffect(n_treated=counts[0], estimate=theta, std_error=std_error, influence=influence)
 
