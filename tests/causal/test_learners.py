@@ -17,37 +17,71 @@ def test_predictions_of_a_fold_do_not_depend_on_its_labels():
     y = (rng.random(1200) < 1 / (1 + np.exp(-X[:, 0]))).astype(np.uint8)
     fold = np.repeat([0, 1, 2], 400)
     fitter = CrossFitter(X, fold)
-    first = fitter.predict(y, SMALL, start=None)
+    first = fitter.predict(y, SMALL, head=None)
     flipped = y.copy()
     flipped[:400] = 1 - flipped[:400]
-    second = fitter.predict(flipped, SMALL, start=None)
+    second = fitter.predict(flipped, SMALL, head=None)
     np.testing.assert_array_equal(first[:400], second[:400])
     assert (first[400:] != second[400:]).any()
     assert np.corrcoef(first, 1 / (1 + np.exp(-X[:, 0])))[0, 1] > 0.8
 
 
-def test_starts_from_the_given_logits():
+def test_a_head_that_knows_all_is_believed():
     rng = np.random.default_rng(1)
     p = rng.uniform(0.05, 0.95, 3000)
     y = (rng.random(3000) < p).astype(np.uint8)
     noise = rng.normal(size=(3000, 2)).astype(np.float32)
     fitter = CrossFitter(noise, np.arange(3000) % 3)
-    found = fitter.predict(y, SMALL, start=logit(p).astype(np.float32))
+    found = fitter.predict(y, SMALL, head=logit(p).astype(np.float32))
     assert np.abs(found - p).mean() < 0.045
 
 
-def test_a_start_that_is_too_sure_is_recalibrated_by_the_other_folds():
+def test_a_head_that_is_too_sure_is_recalibrated_by_the_other_folds():
     rng = np.random.default_rng(3)
     true = rng.normal(-1, 1, 3000)
     y = (rng.random(3000) < expit(true)).astype(np.uint8)
     noise, fold = rng.normal(size=(3000, 2)).astype(np.float32), np.arange(3000) % 3
     sure = (3 * true + 1).astype(np.float32)
-    found = CrossFitter(noise, fold).predict(y, replace(SMALL, rounds=2), start=sure)
+    found = CrossFitter(noise, fold).predict(y, replace(SMALL, rounds=2), head=sure)
     assert np.abs(expit(sure) - expit(true)).mean() > 0.1
     assert np.abs(found - expit(true)).mean() < 0.02
     flipped = np.where(fold == 0, 1 - y, y).astype(np.uint8)
-    again = CrossFitter(noise, fold).predict(flipped, replace(SMALL, rounds=2), start=sure)
+    again = CrossFitter(noise, fold).predict(flipped, replace(SMALL, rounds=2), head=sure)
     np.testing.assert_array_equal(again[fold == 0], found[fold == 0])
+
+
+def test_a_head_that_knows_nothing_is_left_aside_for_what_the_trees_find():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(6000, 2)).astype(np.float32)
+    true = 2.0 * (X[:, 0] > 0) - 1
+    y = (rng.random(6000) < expit(true)).astype(np.uint8)
+    idle = rng.normal(0, 2, 6000).astype(np.float32)
+    found = CrossFitter(X, np.arange(6000) % 3).predict(y, SMALL, head=idle)
+    assert np.abs(expit(idle) - expit(true)).mean() > 0.3
+    assert np.abs(found - expit(true)).mean() < 0.06
+
+
+def test_head_and_trees_together_know_more_than_either():
+    rng = np.random.default_rng(5)
+    X, unseen = rng.normal(size=(9000, 2)).astype(np.float32), rng.normal(size=9000)
+    true = 1.5 * np.sign(X[:, 0]) + unseen
+    y = (rng.random(9000) < expit(true)).astype(np.uint8)
+    fitter = CrossFitter(X, np.arange(9000) % 3)
+    trees, head = fitter.predict(y, SMALL, head=None), unseen.astype(np.float32)
+    both = fitter.predict(y, SMALL, head=head)
+    error = [np.abs(p - expit(true)).mean() for p in (both, trees, expit(head))]
+    assert error[0] < 0.6 * min(error[1:])
+
+
+def test_too_few_folds_or_cases_teach_nothing():
+    y = np.zeros(300, np.uint8)
+    y[:5] = 1
+    X, head = np.zeros((300, 1), np.float32), np.full(300, -2.0, np.float32)
+    np.testing.assert_allclose(CrossFitter(X, np.arange(300) % 3).predict(y, SMALL, head=head), expit(-2.0))
+    half = (np.arange(300) % 2).astype(np.uint8)
+    np.testing.assert_allclose(CrossFitter(X, np.arange(300) % 2).predict(half, SMALL, head=head), expit(-2.0))
+    none = CrossFitter(X, np.arange(300) % 3).predict(y, SMALL, head=None)
+    assert none[1] == (y[np.arange(300) % 3 != 1].sum() + 0.5) / 201
 
 
 def test_rows_left_out_do_not_teach():
@@ -58,7 +92,7 @@ def test_rows_left_out_do_not_teach():
     other = np.where(use, y, 1 - y).astype(np.uint8)
     fitter = CrossFitter(X, np.arange(900) % 3)
     np.testing.assert_allclose(
-        fitter.predict(y, SMALL, start=None, use=use), fitter.predict(other, SMALL, start=None, use=use), atol=1e-7
+        fitter.predict(y, SMALL, head=None, use=use), fitter.predict(other, SMALL, head=None, use=use), atol=1e-7
     )
 
 

@@ -20,7 +20,7 @@ from whybuy.causal.checks.trial_checks import TrialChecks, with_controls
 from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.grounds import Grounds
-from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
+from whybuy.causal.learners import OUTCOME, PROPENSITY, BoostingPlan, CrossFitter, Floats
 from whybuy.causal.residuals import Float64, Ints
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.scan import meaning, read_effects, write_effects
@@ -238,7 +238,9 @@ def fit_nuisance(
     table: TrialTable, pairs: list[tuple[Behavior, Behavior]], *, seed: int, report: Report = quiet
 ) -> Nuisance:
     """Fit e for every behavior and m for every outcome, out of fold."""
-    fitter = CrossFitter(table.X, table.fold, seed=seed)
+    # What the model says comes in through its heads; trees on logged history alone err in another way than they do.
+    counts = CrossFitter(table.X[:, table.columns.logged], table.fold, seed=seed)
+    every = CrossFitter(table.X, table.fold, seed=seed) if _without_head(table, pairs) else counts
     outcomes = list(dict.fromkeys(a for _, a in pairs))
     # An outcome's own propensity only enters as 1 - e: the head's answer is close enough where it is no treatment.
     own = [a for a in outcomes if a in table.start_e]
@@ -248,21 +250,31 @@ def fit_nuisance(
     e = {a: expit(table.start_e[a].astype(float)) for a in own}
     m, m_any = {}, {}
 
+    def fitted(
+        y: npt.NDArray[np.uint8], plan: BoostingPlan, head: Floats | None, use: npt.NDArray[np.bool_] | None = None
+    ) -> Float64:
+        return (every if head is None else counts).predict(y, plan, head=head, use=use)
+
     def tick(what: str) -> None:
         nonlocal done
         done += 1
         report("nuisance", done, n_fits, what)
 
     for b in behaviors:
-        e[b] = fitter.predict(table.is_behavior[b], PROPENSITY, start=table.start_e.get(b))
+        e[b] = fitted(table.is_behavior[b], PROPENSITY, table.start_e.get(b))
         tick(f"e {b}")
     for a in outcomes:
-        m[a] = fitter.predict(table.outcome[a], OUTCOME, start=table.start_m.get(a), use=table.is_behavior[a] == 0)
+        m[a] = fitted(table.outcome[a], OUTCOME, table.start_m.get(a), use=table.is_behavior[a] == 0)
         tick(f"m {a}")
     for a in again:
-        m_any[a] = fitter.predict(table.outcome[a], OUTCOME, start=table.start_any.get(a))
+        m_any[a] = fitted(table.outcome[a], OUTCOME, table.start_any.get(a))
         tick(f"m {a} again")
     return Nuisance(e, m, m_any)
+
+
+def _without_head(table: TrialTable, pairs: list[tuple[Behavior, Behavior]]) -> bool:
+    """Return whether a treatment or outcome has no head of its own: its trees then read those of the others."""
+    return any(b not in table.start_e or a not in table.start_m or a not in table.start_e for b, a in pairs)
 
 
 def pair_data(

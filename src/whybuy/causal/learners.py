@@ -1,7 +1,12 @@
-"""Flexible nuisances: LightGBM on counts and the model's heads, starting from the model's own logit, recalibrated.
+"""Flexible nuisances: boosted trees on counts, stacked with the model's own heads. B + A fits serve B x A questions.
 
-One binned data set per fold serves every target: labels, weights and starting logits are swapped, the bins stay. A
-target that the model has no head for starts from its base rate. B + A targets are fitted for B x A questions.
+Trees and the behavior model err in different ways, and which of them knows more depends on the log: a stack in the
+logit weighs them (Wolpert, Neural Networks, 1992; in double machine learning Ahrens, Hansen, Schaffer and Wiemann,
+Journal of Applied Econometrics, 2025). Every fold of users teaches one booster. A row of fold k is judged by the mean
+of the other folds' boosters, and the weights of its stack come from those folds judging each other: nothing of fold k
+has a part in its own answers.
+
+One binned data set per fold serves every target: labels, weights and starting logits are swapped, the bins stay.
 """
 
 from dataclasses import dataclass
@@ -10,8 +15,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
-
-from whybuy.behavior.calibration import Platt
+from sklearn.linear_model import LogisticRegression
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -19,6 +23,9 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _MIN_CASES = 10
+_MIN_FOLDS = 3
+_STACK_C = 10.0
+"""Weights are shrunk hardly at all: there are three, and cases by the hundred."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,10 @@ class BoostingPlan:
         }
 
 
-PROPENSITY = BoostingPlan(rounds=12, learning_rate=0.12, leaves=8, min_rows_in_leaf=300, share_of_columns=0.2, l2=100.0)
-"""What the next decision is. Few rounds: the start is the model's own logit, and only what it missed is learned."""
+PROPENSITY = BoostingPlan(rounds=50, learning_rate=0.15, leaves=8, min_rows_in_leaf=300, share_of_columns=0.2, l2=50.0)
+"""What the next decision is."""
 
-OUTCOME = BoostingPlan(rounds=12, learning_rate=0.12, leaves=4, min_rows_in_leaf=1000, share_of_columns=0.2, l2=100.0)
+OUTCOME = BoostingPlan(rounds=40, learning_rate=0.1, leaves=4, min_rows_in_leaf=1000, share_of_columns=0.2, l2=100.0)
 """What follows within the horizon: decisions of one user share their outcome, so the trees stay small."""
 
 
@@ -72,45 +79,58 @@ class CrossFitter:
     Parameters
     ----------
     X : (n, d) covariates
-    fold : (n,) fold of each row, constant within a user; a fold is judged by what the other folds teach
+    fold : (n,) fold of each row, constant within a user; fewer than three teach nothing, since the others must be able
+        to judge each other
     """
 
     def __init__(self, X: Floats, fold: Ints, *, threads: int = 2, seed: int = 7) -> None:
         self.X, self.fixed = X, fixed_parameters(threads=threads, seed=seed)
-        folds = range(int(fold.max()) + 1)
-        self.test = [np.flatnonzero(fold == k) for k in folds]
-        self.train = [np.flatnonzero(fold != k) for k in folds]
+        self.rows = [np.flatnonzero(fold == k) for k in np.unique(fold)]
         self._bins = [
             lgb.Dataset(X[rows], label=np.zeros(len(rows)), params=self.fixed, free_raw_data=True).construct()
-            for rows in self.train
+            for rows in self.rows
         ]
 
     def predict(
-        self, y: npt.NDArray[np.uint8], plan: "BoostingPlan", *, start: Floats | None, use: Bools | None = None
+        self, y: npt.NDArray[np.uint8], plan: BoostingPlan, *, head: Floats | None, use: Bools | None = None
     ) -> Float64:
         """Return (n,) out-of-fold probabilities of ``y``.
 
         Parameters
         ----------
         plan : how large the learners are
-        start : (n,) logits to start from, the model's own, recalibrated on what teaches; the base rate where None
+        head : (n,) the behavior model's own logits, from twins that did not see the row's user; None where it has none
         use : (n,) rows that teach; all where None (all rows are predicted)
         """
-        out = np.empty(len(y))
-        for train, test, bins in zip(self.train, self.test, self._bins, strict=True):
-            taught = np.ones(len(train), bool) if use is None else use[train]
-            label = y[train].astype(float)
-            cases = label[taught].sum()
-            rate = (cases + 0.5) / (taught.sum() + 1)
-            base = np.full(len(y), logit(rate)) if start is None else start
-            if min(cases, taught.sum() - cases) < _MIN_CASES:
-                # Too few cases to learn more than the start says.
-                out[test] = expit(base[test])
+        taught = np.ones(len(y), bool) if use is None else use
+        folds, out = range(len(self.rows)), np.empty(len(y))
+        boosted = self._boosted(y, taught, plan)
+        for k, rows in enumerate(self.rows):
+            others = np.flatnonzero(taught)
+            others = others[~np.isin(others, rows, assume_unique=True)]
+            cases = int(y[others].sum())
+            if len(folds) < _MIN_FOLDS or min(cases, len(others) - cases) < _MIN_CASES:
+                # Too few cases to learn more than the head or the base rate says.
+                out[rows] = expit(head[rows]) if head is not None else (cases + 0.5) / (len(others) + 1)
                 continue
-            if start is not None:
-                # A head that was trained long is surer than it should be, and so would be what starts from it.
-                base = Platt.fit(start[train][taught].astype(float), label[taught] > 0).logit(start.astype(float))
-            bins.set_label(label).set_weight(taught.astype(float)).set_init_score(base[train].astype(float))
-            booster = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
-            out[test] = expit(base[test] + booster.predict(self.X[test], raw_score=True))
+            by_others = boosted[[j for j in folds if j != k]]
+            if head is None:
+                out[rows] = expit(by_others[:, rows].mean(axis=0))
+                continue
+            # A row of another fold j is judged by the folds that are neither j nor k: boosted[j] is missing there.
+            apart = np.nanmean(by_others[:, others], axis=0)
+            stack = LogisticRegression(C=_STACK_C).fit(np.stack([head[others], apart], axis=1), y[others])
+            out[rows] = expit(stack.decision_function(np.stack([head[rows], by_others[:, rows].mean(axis=0)], axis=1)))
         return out
+
+    def _boosted(self, y: npt.NDArray[np.uint8], taught: Bools, plan: BoostingPlan) -> Float64:
+        """Return (n_folds, n) logits of the booster that each fold teaches; NaN for the fold's own rows."""
+        found = np.full((len(self.rows), len(y)), np.nan)
+        for k, (rows, bins) in enumerate(zip(self.rows, self._bins, strict=True)):
+            label, weight = y[rows].astype(float), taught[rows].astype(float)
+            start = logit(((label * weight).sum() + 0.5) / (weight.sum() + 1))
+            bins.set_label(label).set_weight(weight).set_init_score(np.full(len(rows), start))
+            booster = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
+            judged = np.concatenate([other for j, other in enumerate(self.rows) if j != k])
+            found[k, judged] = start + booster.predict(self.X[judged], raw_score=True)
+        return found

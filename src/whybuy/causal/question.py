@@ -197,8 +197,8 @@ def _against_reference(table: TrialTable, question: Question, seed: int) -> tupl
     own, Y = table.is_behavior[question.outcome], table.outcome[question.outcome]
     keep = ((T > 0) != (R > 0)) & ((own == 0) | (question.treatment == question.outcome))
     fitter = CrossFitter(table.X, table.fold, seed=seed)
-    e: Float64 = fitter.predict(T, PROPENSITY, start=None, use=keep)
-    m: Float64 = fitter.predict(Y, OUTCOME, start=table.start_m.get(question.outcome), use=keep)
+    e: Float64 = fitter.predict(T, PROPENSITY, head=None, use=keep)
+    m: Float64 = fitter.predict(Y, OUTCOME, head=table.start_m.get(question.outcome), use=keep)
     return keep, restricted(table, keep, T.astype(float), Y.astype(float), e, m)
 
 

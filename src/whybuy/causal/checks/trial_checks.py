@@ -115,7 +115,7 @@ class TrialChecks:
         start = table.start_m.get(outcome)
         if start is None:
             self._fitter = self._fitter or CrossFitter(table.X, table.fold, seed=self.config.seed)
-            return self._fitter.predict(Y, OUTCOME, start=None, use=use)
+            return self._fitter.predict(Y, OUTCOME, head=None, use=use)
         p, out = expit(start.astype(float)), np.empty(len(Y))
         for fold in range(int(table.fold.max()) + 1):
             teaches, judged = use & (table.fold != fold), table.fold == fold
