@@ -114,6 +114,7 @@ def test_a_question_that_cannot_be_asked_is_exit_2(call, shop, stages, options, 
     assert answer.code == 2
     assert message in answer.err
     assert answer.out == ""
+    assert stages == []  # nothing is built for what is no question
 
 
 def test_what_if_is_refused_of_a_log_without_times(call, shop):

@@ -26,6 +26,7 @@ from whybuy.causal.residuals import Float64
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.study import Study
 from whybuy.causal.verdict import refused
+from whybuy.config import duration_ms
 from whybuy.errors import BehaviorError, QuestionError, nearest
 from whybuy.events.behaviors import Behavior, contains, parse_behavior
 from whybuy.events.log import EventLog
@@ -75,9 +76,10 @@ class Question:
 
         Raises
         ------
-        QuestionError
-            The design is not available, or treatment and reference are the same.
+        QuestionError, BehaviorError, ConfigError
+            The design is not available, treatment and reference are the same, or a behavior or duration is none.
         """
+        duration_ms(horizon)
         if (design or "step") != "step":
             raise QuestionError.of(
                 found=f"--design {design}",

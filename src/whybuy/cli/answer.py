@@ -95,8 +95,10 @@ def effects(  # noqa: PLR0913 - one parameter per option
     )
     asked.require_askable()
     with session.pipeline() as pipeline:
+        # What is no question is said before anything that takes long.
+        question = asked.question(pipeline.config) if asked.is_pair else None
         pipeline.run("confirm")
-        answer = answered(pipeline, asked.question(pipeline.config)) if asked.is_pair else None
+        answer = answered(pipeline, question) if question is not None else None
     if answer is not None:
         show_answer(session, answer)
         return
@@ -109,7 +111,8 @@ def effects(  # noqa: PLR0913 - one parameter per option
     funnel = [] if all_ else [e for e in found if e.funnel]
     if funnel:
         session.say()
-        session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart:")
+        shown_of = f"; {N_FUNNEL} of them" if len(funnel) > N_FUNNEL else ""
+        session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart{shown_of}:")
         show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
 
 
