@@ -10,8 +10,9 @@ import pytest
 
 import whybuy
 from whybuy.causal.effects import Effect, Effects
+from whybuy.causal.question import Question
 from whybuy.cli.app import invoke
-from whybuy.errors import BehaviorError, QuestionError, SourceError
+from whybuy.errors import BehaviorError, ConfigError, QuestionError, SourceError
 
 DAY = 86_400_000
 N_USERS, N_EVENTS = 120, 60
@@ -120,7 +121,7 @@ def test_items_beside_the_events_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("source", "error", "said"),
     [
-        (42, SourceError, "a int"),
+        (42, SourceError, "of type int"),
         (pd.DataFrame({"price": [1.0, 2.0]}), SourceError, "user"),
         ("nowhere.parquet", SourceError, "nowhere.parquet"),
     ],
@@ -135,6 +136,22 @@ def test_a_config_names_its_own_items(tmp_path):
         whybuy.read(tmp_path / "whybuy.toml", items=shop(), workspace=tmp_path)
 
 
+def test_a_config_has_its_workspace_beside_it_whoever_reads_it_from_where(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    frame = shop()
+    frame.to_parquet(tmp_path / "shop" / "events.parquet")
+    made = whybuy.read(frame, workspace=tmp_path / "shop")
+    assert whybuy.read(tmp_path / "shop" / "whybuy.toml").workspace == tmp_path / "shop" / "whybuy-workspace"
+    assert whybuy.read(tmp_path / "shop" / "events.parquet").workspace.resolve() == tmp_path / "whybuy-workspace"
+    assert made.workspace == tmp_path / "shop"
+
+
+def test_a_horizon_is_text():
+    with pytest.raises(ConfigError, match="3 is not a duration"):
+        Question.of("view:*", "purchase:*", horizon=3)  # type: ignore[arg-type]
+
+
 @pytest.mark.whole
 def test_what_never_happens_is_refused(log):
     with pytest.raises(BehaviorError, match="never happens"):
@@ -142,5 +159,6 @@ def test_what_never_happens_is_refused(log):
 
 
 def test_the_package_has_no_other_names():
+    assert {"read", "scan", "effect", "Log"} <= set(dir(whybuy))
     with pytest.raises(AttributeError, match="nothing_of_that_name"):
         _ = whybuy.nothing_of_that_name

@@ -11,6 +11,11 @@ __version__ = "0.1.0"
 __all__ = ["Log", "__version__", "effect", "estimators", "graph", "read", "scan", "second_opinion", "who_gains"]
 
 
+def __dir__() -> list[str]:
+    """Name what there is, loaded or not, for completion."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Load the library when one of its names is first asked for: the import stays light."""
     if name not in __all__:

@@ -22,7 +22,7 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_
 
 def duration_ms(text: str) -> int:
     """Return the milliseconds of a duration such as ``"30m"``, ``"6h"``, ``"7d"``; raise ConfigError otherwise."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", str(text))
     if match is None or float(match[1]) <= 0:
         message = (
             f"{text!r} is not a duration. Needed: a positive number and one of s, m, h, d, w. "

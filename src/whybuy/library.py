@@ -71,7 +71,7 @@ class Log:
             yield Pipeline(self.config, Workspace(self.workspace), report=report, origin=origin)
 
 
-def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | Path = DEFAULT_WORKSPACE) -> Log:
+def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | Path | None = None) -> Log:
     """Return a log: its columns are recognized as `whybuy init` does, unless a config says what they are.
 
     Parameters
@@ -79,7 +79,8 @@ def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | 
     events : a path (file, folder, glob, or ``file.duckdb::table``), a pandas, Polars or Arrow table, or the path of a
         ``whybuy.toml``, which then says everything
     items, users : paths or tables of items and users, in the form of ``events``
-    workspace : folder for everything derived; a proposed config and copies of tables stand there, too
+    workspace : folder for everything derived; a proposed config and copies of tables stand there, too. Where None,
+        ``whybuy-workspace`` beside a config that is named, else in the current folder
 
     Raises
     ------
@@ -88,8 +89,9 @@ def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | 
     ConfigError
         The config cannot be used.
     """
-    root = Path(workspace)
-    if isinstance(events, str | Path) and str(events).endswith(".toml"):
+    named = isinstance(events, str | Path) and str(events).endswith(".toml")
+    root = Path(workspace) if workspace is not None else (Path(events).parent if named else Path()) / DEFAULT_WORKSPACE
+    if named:
         if items is not None or users is not None:
             raise QuestionError.of(
                 found="read() was given a config and items or users beside it",

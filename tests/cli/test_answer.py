@@ -107,6 +107,11 @@ def test_one_answer_in_words(call, shop, stages):
         (("--treatment", "view:b", "--outcome", "purchase:a", "--horizon", "soon"), "'soon' is not a duration"),
         (("--treatment", "look:b", "--outcome", "purchase:a"), "starts with 'look', which is no action"),
         (("--treatment", "view:b", "--outcome", "purchase:a", "--design", "session"), "--design session"),
+        ((*PAIR, "--reference", "view:*"), "Every view:b is itself a view:*"),
+        (
+            ("--treatment", "view:*", "--outcome", "purchase:a", "--reference", "view:c"),
+            "Every view:c is itself a view:*",
+        ),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_exit_2(call, shop, stages, options, message):

@@ -226,5 +226,5 @@ def test_a_frame_of_mixed_types_is_refused(tmp_path):
 
 
 def test_what_is_no_table_is_refused(tmp_path):
-    with pytest.raises(SourceError, match=r"is a list\. A pandas, Polars or Arrow table is needed"):
+    with pytest.raises(SourceError, match=r"is of type list\. A pandas, Polars or Arrow table is needed"):
         read(tmp_path, "table:t", tables={"t": [1, 2]})

@@ -54,7 +54,7 @@ class Checkpoint:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ModelError.of(
-                found=f"{self.path} is no checkpoint ({str(error).splitlines()[0] or type(error).__name__})",
+                found=f"{self.path} is damaged: it is no checkpoint of a training",
                 needed="what an interrupted `whybuy train` left",
                 do="Remove the file; training then starts from the beginning",
             ) from error

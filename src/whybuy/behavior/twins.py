@@ -267,7 +267,7 @@ def cost_of(shape: ModelShape, plan: TrainingPlan, corpus: Sequence[Examples], l
 def text_tensor(store: SequenceStore) -> torch.Tensor | None:
     """Return the log's text vectors, None where it was not embedded."""
     vectors = store.text_vectors()
-    return None if vectors is None else torch.from_numpy(np.asarray(vectors))
+    return None if vectors is None else torch.from_numpy(np.array(vectors))  # a copy: the file is not to be written
 
 
 def losses_to_json(losses: list[EpochLoss]) -> list[dict[str, Any]]:

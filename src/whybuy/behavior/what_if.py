@@ -182,6 +182,12 @@ def _require_simulable(twins: TwinModels, do: Behavior) -> None:
 def _forecast_column(twins: TwinModels, outcome: Behavior, horizon_ms: int) -> int:
     heads = twins.heads
     outcomes = [heads.index.behaviors[a] for a in heads.outcomes]
+    if not outcomes:
+        raise QuestionError.of(
+            found="The model has no outcomes: nothing in this log happens often enough to be foretold",
+            needed="an outcome with 50 events by 20 users",
+            do="Bring a longer log",
+        )
     if outcome not in outcomes:
         raise QuestionError.of(
             found=f"The model has no head for {outcome}",

@@ -94,6 +94,13 @@ class Question:
                 needed="another behavior to compare with",
                 do="Name another --reference or leave it out",
             )
+        for one, other in ((question.treatment, alternative), (alternative, question.treatment)):
+            if one is not None and other is not None and contains(one, other):
+                raise QuestionError.of(
+                    found=f"Every {other} is itself a {one}",
+                    needed="treatment and --reference of which neither holds the other",
+                    do="Name another --reference or leave it out",
+                )
         return question
 
 

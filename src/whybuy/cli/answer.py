@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whybuy.cli.session import Session, command, require_times
-from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, show_table
+from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, number, show_table
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from whybuy.causal.question import Question
 
 N_FUNNEL = 5
+_ALSO = {
+    "ato_by_user": "every user counted once, however many decisions",
+    "ate": "averaged over all decisions (ATE)",
+    "att": "averaged over the decisions that were the behavior (ATT)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,10 @@ def show_answer(session: Session, effect: "Effect") -> None:
     if effect.meaning:
         session.say(f"meaning: {effect.meaning}")
     session.say(f"decisions: {effect.n_trials:,}, treated: {effect.n_treated:,}, users: {effect.n_users:,}")
+    for other in effect.also:
+        if other.estimate is not None:
+            low, high = (number(end) for end in (other.ci_low, other.ci_high))
+            session.say(f"{_ALSO.get(other.estimand, other.estimand)}: {number(other.estimate)} [{low}, {high}]")
     for reason in effect.reasons:
         session.say(f"- {reason}")
 

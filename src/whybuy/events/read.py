@@ -232,7 +232,7 @@ def as_arrow(table: Any, name: str) -> pa.Table:
         ) from error
     except (AttributeError, TypeError) as error:
         raise SourceError.of(
-            found=f"The table {name!r} is a {type(table).__name__}",
+            found=f"The table {name!r} is of type {type(table).__name__}",
             needed="A pandas, Polars or Arrow table is needed",
             do="Convert it",
         ) from error
