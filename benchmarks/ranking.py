@@ -261,7 +261,7 @@ def main() -> None:
         "name": "ranking",
         "ours": float(means["Transformer + memory"]),
         "peer": None if np.isnan(best_peer) else float(best_peer),
-        "ratio": None if np.isnan(best_peer) else float(means["Transformer + memory"] / best_peer),
+        "ratio": float(means["Transformer + memory"] / best_peer) if best_peer > 0 else None,
         "unit": "ndcg@10",
         "agree": 0.0,
     }
