@@ -17,42 +17,62 @@ JACKKNIFE_BELOW = 100.0
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of sums, its clustered standard error, and how many clusters of equal weight carry it.
+    """A ratio of sums, and how many clusters of equal weight carry it.
 
-    Value and error are NaN where the denominator is not positive or there is but one cluster.
+    Attributes
+    ----------
+    value : NaN where the denominator is not positive
+    influence : (n_clusters,) what every cluster adds to the error; NaN where none can be computed
     """
 
     value: float
-    std_error: float
+    influence: Float64
     effective: float
+
+    @property
+    def std_error(self) -> float:
+        """Its clustered standard error: the squares of the influences sum to the variance."""
+        return float(np.sqrt((self.influence**2).sum()))
 
 
 def clustered_ratio(numerator: Float64, denominator: Float64 | float, cluster: Ints) -> Ratio:
     """Return the sum of ``numerator`` over that of ``denominator``, with its error by cluster.
+
+    Parameters
+    ----------
+    numerator, denominator : (n,) contributions of every row
+    cluster : (n,) cluster of every row, numbered from 0 without gaps
+    """
+    N = np.bincount(cluster, numerator).astype(float)
+    D = np.bincount(cluster, np.broadcast_to(denominator, np.shape(numerator))).astype(float)
+    return ratio_of_sums(N, D, n_clusters=len(N))
+
+
+def ratio_of_sums(N: Float64, D: Float64, *, n_clusters: int) -> Ratio:
+    """Return the ratio of the sums of what clusters contribute.
 
     Below 100 effective clusters the error is the delete-one-cluster jackknife's, else linearized with the
     U / (U - 1) correction.
 
     Parameters
     ----------
-    numerator, denominator : (n,) contributions of every row
-    cluster : (n,) cluster of every row, numbered from 0 without gaps
+    N, D : per-cluster numerators and denominators
+    n_clusters : those that take part, of which others may stand among them with zeros
 
     Source: Cameron and Miller (Journal of Human Resources, 2015), sections II and VI.
     """
-    N = np.bincount(cluster, numerator)
-    D = np.bincount(cluster, np.broadcast_to(denominator, np.shape(numerator)))
-    if D.sum() <= 0 or len(N) < 2:
-        return Ratio(float("nan"), float("nan"), 0.0)
-    value, U = N.sum() / D.sum(), len(N)
-    effective = float(D.sum() ** 2 / (D**2).sum())
-    if effective < JACKKNIFE_BELOW:
-        rest = D.sum() - D
-        if (rest <= 0).any():
-            return Ratio(float(value), float("nan"), effective)  # one cluster has all the weight
-        without = (N.sum() - N) / rest
-        return Ratio(float(value), float(np.sqrt((U - 1) / U * ((without - value) ** 2).sum())), effective)
-    return Ratio(float(value), float(influence_error((N - value * D) / D.sum())), effective)
+    total = float(D.sum())
+    if total <= 0 or n_clusters < 2:
+        return Ratio(float("nan"), np.full(len(N), np.nan), 0.0)
+    value = float(N.sum()) / total
+    effective = total**2 / float((D**2).sum())
+    if effective >= JACKKNIFE_BELOW:
+        return Ratio(value, np.sqrt(n_clusters / (n_clusters - 1)) * (N - value * D) / total, effective)
+    rest = total - D
+    if (rest <= 0).any():  # one cluster has all the weight
+        return Ratio(value, np.full(len(N), np.nan), effective)
+    # The ratio, less that without a cluster.
+    return Ratio(value, np.sqrt((n_clusters - 1) / n_clusters) * (N - value * D) / rest, effective)
 
 
 def influence_error(influence: Float64) -> float:

@@ -7,6 +7,7 @@ adjusted for the picking (false coverage rate).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
 
@@ -68,6 +69,16 @@ class TrialTable:
     def __len__(self) -> int:
         """Return the number of trials."""
         return len(self.X)
+
+    @cached_property
+    def logged(self) -> npt.NDArray[np.float32]:
+        """(n, d_logged) the covariates computed from the log alone."""
+        return np.ascontiguousarray(self.X[:, self.columns.logged])
+
+    def tau(self, pair: tuple[Behavior, Behavior], keep: npt.NDArray[np.bool_], data: check.PairData) -> Float64:
+        """Return the out-of-fold effects of the trials ``keep`` of a pair, which ``data`` is of."""
+        Z = modifiers(self.X, self.columns, pair, data, keep)
+        return r_learner(Z, data.RT, data.RY, self.fold[keep])
 
 
 @dataclass(frozen=True)
@@ -239,7 +250,7 @@ def fit_nuisance(
 ) -> Nuisance:
     """Fit e for every behavior and m for every outcome, out of fold."""
     # What the model says comes in through its heads; trees on logged history alone err in another way than they do.
-    counts = CrossFitter(table.X[:, table.columns.logged], table.fold, seed=seed)
+    counts = CrossFitter(table.logged, table.fold, seed=seed)
     every = CrossFitter(table.X, table.fold, seed=seed) if _without_head(table, pairs) else counts
     outcomes = list(dict.fromkeys(a for _, a in pairs))
     # An outcome's own propensity only enters as 1 - e: the head's answer is close enough where it is no treatment.
@@ -298,8 +309,7 @@ def restricted(
     table: TrialTable, keep: npt.NDArray[np.bool_], T: Float64, Y: Float64, e: Float64, m: Float64
 ) -> check.PairData:
     """Return the data of the trials ``keep``; propensities are kept within [.001, .999]."""
-    _, user = np.unique(table.user[keep], return_inverse=True)
-    return check.PairData(T[keep], Y[keep], np.clip(e[keep], *_CLIP_E), m[keep], user)
+    return check.PairData(T, Y, np.clip(e, *_CLIP_E), m, table.user).rows(keep)
 
 
 class PairJudge:
@@ -308,9 +318,8 @@ class PairJudge:
     def __init__(self, table: TrialTable, horizon: str, config: Config) -> None:
         logged = np.flatnonzero(table.columns.logged)
         self.table, self.horizon, self.config = table, horizon, config
-        X = np.ascontiguousarray(table.X[:, logged])
-        self.balance = check.Balance(X, [table.columns.names[i] for i in logged])
-        self.strength = check.LoggedStrength(X, _covariate_groups(table.columns, logged))
+        self.balance = check.Balance(table.logged, [table.columns.names[i] for i in logged])
+        self.strength = check.LoggedStrength(table.logged, _covariate_groups(table.columns, logged))
         self.trial_checks = TrialChecks(table, config)
         self.rng = np.random.default_rng(config.seed)
         self._r2: dict[tuple[str, Behavior], dict[str, float]] = {}
@@ -350,8 +359,7 @@ class PairJudge:
         """Return ATE and ATT, refused where too few decisions could have gone either way."""
         if not average.answerable(data):
             return average.REFUSED
-        Z = modifiers(self.table.X, self.table.columns, pair, data, keep)
-        return average.averages(data, r_learner(Z, data.RT, data.RY, self.table.fold[keep]))
+        return average.averages(data, self.table.tau(pair, keep, data))
 
     def _described(self, pair: tuple[Behavior, Behavior], data: check.PairData, estimate: Estimate) -> Effect:
         b, a = pair

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from whybuy.causal import missing_for_discovery
-from whybuy.causal.effects import Effect, Estimate
+from whybuy.causal.effects import VERDICTS, Effect, Estimate
 from whybuy.causal.granger import Influence, granger
 from whybuy.causal.histories import Histories, histories_of
-from whybuy.causal.opinions import VERDICTS, Opinions, SecondOpinion, Sign, why_granger_differs, why_pc_differs
+from whybuy.causal.opinions import Opinions, SecondOpinion, Sign, why_granger_differs, why_pc_differs
 from whybuy.causal.pc import MIN_ROWS, Arrow, pc_arrows, window_counts
 from whybuy.causal.verdict import Q_LIMIT, q_values
 from whybuy.config import Config, duration_ms

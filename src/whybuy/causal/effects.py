@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 Verdict = Literal["strong", "suggestive", "none", "cannot_tell"]
 Method = Literal["scan", "confirmed"]
 Z95 = 1.959963984540054
-_ORDER = {"strong": 0, "suggestive": 1, "none": 2, "cannot_tell": 3}
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""The strongest first."""
 _MAX_DRAWN = 20
+
+
+def two_sided(estimate: float, std_error: float) -> float:
+    """Return the normal p-value of no effect."""
+    return math.erfc(abs(estimate) / std_error / math.sqrt(2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,7 @@ class Estimate:
             std_error=std_error,
             ci_low=estimate - Z95 * std_error,
             ci_high=estimate + Z95 * std_error,
-            p_value=math.erfc(abs(estimate / std_error) / math.sqrt(2)),
+            p_value=two_sided(estimate, std_error),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -220,7 +226,7 @@ class Effects:
     def summary(self) -> str:
         """Return how many verdicts of each kind there are, and the headlines that say something, one a line."""
         told = [e for e in self.headlines if e.verdict in ("strong", "suggestive")]
-        counts = {v: sum(e.verdict == v for e in self.effects) for v in _ORDER}
+        counts = {v: sum(e.verdict == v for e in self.effects) for v in VERDICTS}
         head = ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in counts.items())
         return "\n".join([f"{len(self)} pairs: {head}.", *(e.summary() for e in told[:_MAX_DRAWN])])
 
@@ -262,7 +268,7 @@ def by_strength(effects: Iterable[Effect]) -> list[Effect]:
     """Return the effects, strongest verdict first, then the largest estimate, then by name."""
     return sorted(
         effects,
-        key=lambda e: (_ORDER[e.verdict], -abs(e.effect.estimate or 0.0), e.treatment, e.outcome, e.horizon),
+        key=lambda e: (VERDICTS.index(e.verdict), -abs(e.effect.estimate or 0.0), e.treatment, e.outcome, e.horizon),
     )
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whybuy.causal.histories import Histories, independent_columns
-from whybuy.events.features import decayed_counts
+from whybuy.events.features import clock_waves, decayed_counts
 from whybuy.events.moments import Moments
 from whybuy.events.sequences import Ints
 from whybuy.progress import Report, quiet
@@ -42,7 +42,6 @@ HALF_LIVES_PER_HORIZON = (1 / 168, 1 / 7, 1.0)
 N_DUMMIES = 30_000
 MIN_CASE_USERS = 20
 """Users with the outcome, and with both behaviors within a horizon, for a pair to be asked."""
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _influences(h: Histories, points: Points, a: int) -> list[Influence]:
     user, cases, past = points.user[rows], is_case[rows], points.past[rows].astype(float)
     if _n_different(user[cases]) < MIN_CASE_USERS:
         return []
-    X = np.concatenate([past.reshape(len(rows), -1), _clock(points.ts_ms[rows])], axis=1)
+    X = np.concatenate([past.reshape(len(rows), -1), clock_waves(points.ts_ms[rows])], axis=1)
     fit = _rate_regression(X, cases, -points.log_rho[rows], user)
     if fit is None:
         return []
@@ -203,10 +202,3 @@ def _rate_regression(X: Float64, cases: Bools, offset: Float64, user: Ints) -> t
 
 def _n_different(user: Ints) -> int:
     return len(np.unique(user))
-
-
-def _clock(ts_ms: Ints) -> Float64:
-    """Return (n, 6) sines and cosines of the day, the half day and the week."""
-    day = 2 * np.pi * (ts_ms % _DAY_MS) / _DAY_MS
-    week = 2 * np.pi * (ts_ms % (7 * _DAY_MS)) / (7 * _DAY_MS)
-    return np.stack([f(x) for x in (day, 2 * day, week) for f in (np.sin, np.cos)], axis=1)

@@ -1,7 +1,7 @@
 """What three methods say of the same pairs, and why they differ where they do: results and wording."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 Sign = Literal["+", "-", "0"]
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 ASSUMES = {
     "ours": "No unlogged cause of both the decision and what follows, given everything logged before the decision.",

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whybuy.causal.histories import Histories, independent_columns
+from whybuy.events.moments import prefix_counts
 
 ALPHA = 0.01
 MAX_HELD_FIXED = 2
@@ -42,8 +43,7 @@ def window_counts(histories: Histories, *, horizon_ms: int, rng: np.random.Gener
     first = order[h.offsets[:-1][np.diff(h.offsets) > 0]]
     chosen = first[eligible[first]]
     user, ts = h.user[chosen], h.ts_ms[chosen]
-    prefix = np.zeros((len(h.ts_ms) + 1, h.hits.shape[1]), np.int64)
-    np.cumsum(h.hits, axis=0, out=prefix[1:])
+    prefix = prefix_counts(h.hits)
     since, now, until = h.before(user, ts - horizon_ms), chosen + 1, h.before(user, ts + horizon_ms + 1)
     return np.log1p(np.concatenate([prefix[now] - prefix[since], prefix[until] - prefix[now]], axis=1).astype(float))
 

@@ -23,7 +23,6 @@ from whybuy.causal.effects import Effect
 from whybuy.causal.heterogeneity import Heterogeneity, attribute_groups, heterogeneity
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
 from whybuy.causal.residuals import Float64
-from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.study import Study
 from whybuy.causal.verdict import refused
 from whybuy.config import duration_ms
@@ -137,9 +136,8 @@ def who_gains(question: Question, study: Study, *, report: Report = quiet) -> He
     if rare is not None:
         raise QuestionError.of(found=rare, needed="behaviors that are commoner", do="Ask about a category or an action")
     table, keep, data = _asked_trials(question, study, report)
-    fold = table.fold[keep]
-    tau = r_learner(modifiers(table.X, table.columns, question.pair, data, keep), data.RT, data.RY, fold)
-    return heterogeneity(data, tau, fold, attribute_groups(table.X[keep], table.columns))
+    tau = table.tau(question.pair, keep, data)
+    return heterogeneity(data, tau, table.fold[keep], attribute_groups(table.X[keep], table.columns))
 
 
 def _too_rare(question: Question, study: Study) -> str | None:

@@ -61,8 +61,10 @@ class RunSummary:
     @property
     def verdicts(self) -> dict[str, int]:
         """How many pairs got each verdict."""
+        from whybuy.causal.effects import VERDICTS
+
         counted = Counter(e.verdict for e in self.effects)
-        return {verdict: counted[verdict] for verdict in ("strong", "suggestive", "none", "cannot_tell")}
+        return {verdict: counted[verdict] for verdict in VERDICTS}
 
     @property
     def top(self) -> "list[Effect]":

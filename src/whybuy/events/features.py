@@ -193,12 +193,16 @@ def _exposures(sequences: Sequences, moments: Moments, vocabulary: Vocabulary) -
     return np.concatenate(blocks, axis=1), names
 
 
+def clock_waves(ts_ms: Ints) -> npt.NDArray[np.float64]:
+    """Return (n, 6) sines and cosines of the day, the half day and the week."""
+    day = 2 * np.pi * (ts_ms % _DAY_MS) / _DAY_MS
+    week = 2 * np.pi * (ts_ms % (7 * _DAY_MS)) / (7 * _DAY_MS)
+    return np.stack([wave(x) for x in (day, 2 * day, week) for wave in (np.sin, np.cos)], axis=1)
+
+
 def _clock(moments: Moments) -> tuple[Floats, list[str]]:
-    day = 2 * np.pi * (moments.ts_ms % _DAY_MS) / _DAY_MS
-    week = 2 * np.pi * (moments.ts_ms % (7 * _DAY_MS)) / (7 * _DAY_MS)
-    parts = [np.sin(day), np.cos(day), np.sin(2 * day), np.cos(2 * day), np.sin(week), np.cos(week)]
     names = ["sin day", "cos day", "sin half day", "cos half day", "sin week", "cos week"]
-    return np.stack(parts, axis=1).astype(np.float32), names
+    return clock_waves(moments.ts_ms).astype(np.float32), names
 
 
 def _attributes(sequences: Sequences, moments: Moments, vocabulary: Vocabulary) -> tuple[Floats, list[str]]:

@@ -20,12 +20,12 @@ from plotly.graph_objects import Figure
 
 import whybuy
 from whybuy.causal.drawing import MAX_EDGES
-from whybuy.causal.effects import Effect, Estimate
+from whybuy.causal.effects import VERDICTS, Effect, Estimate
 from whybuy.causal.graph import EffectGraph
 from whybuy.causal.opinions import ASSUMES
 from whybuy.errors import WorkspaceError
 from whybuy.report import evidence, figures, wording
-from whybuy.report.payload import VERDICTS, EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
+from whybuy.report.payload import EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
 
 MAX_BYTES = 5_000_000
 _FOLDER = Path(__file__).parent / "templates"

@@ -14,7 +14,6 @@ from whybuy.causal.graph import EffectGraph
 from whybuy.causal.opinions import SecondOpinion
 
 Disagreement = Literal["wrong_sign", "nothing_there", "outside", "agrees", "open"]
-VERDICTS = ("strong", "suggestive", "none", "cannot_tell")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from whybuy.causal.effects import Effect
+from whybuy.causal.effects import VERDICTS, Effect
 from whybuy.causal.graph import EffectGraph, effect_graph, main_horizon
 from whybuy.report.payload import (
-    VERDICTS,
     Disagreement,
     EffectsPart,
     Grid,

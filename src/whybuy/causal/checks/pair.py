@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from whybuy.causal.clusters import JACKKNIFE_BELOW
-from whybuy.causal.effects import Z95
+from whybuy.causal.clusters import ratio_of_sums
+from whybuy.causal.effects import Z95, two_sided
 from whybuy.causal.grounds import Grounds
 from whybuy.causal.residuals import Float64
 
@@ -93,11 +93,6 @@ class GroupEffect:
         return {"estimate": self.estimate, **ends, "n_treated": self.n_treated}
 
 
-def two_sided(estimate: float, std_error: float) -> float:
-    """Return the normal p-value of no effect."""
-    return math.erfc(abs(estimate) / std_error / math.sqrt(2))
-
-
 def effect_among(data: PairData, rows: Bools) -> GroupEffect:
     """Return the ATO among ``rows`` (n,), see :func:`effects_by_group`."""
     return effects_by_group(data, rows.astype(np.int64), 2)[1]
@@ -130,18 +125,11 @@ def effects_by_group(data: PairData, group: npt.NDArray[np.int64], n_groups: int
 
 def _group_effect(N: Float64, D: Float64, counts: tuple[int, int, int]) -> GroupEffect:
     """Return the effect of per-user sums; ``counts``: treated decisions, users with each kind of outcome."""
-    total, squares = float(D.sum()), float((D**2).sum())
-    effective = total**2 / squares if squares > 0 else 0.0
-    missing = Grounds(*counts, effective).missing()
+    found = ratio_of_sums(N, D, n_clusters=int(np.count_nonzero(D)))
+    missing = Grounds(*counts, found.effective).missing()
     if missing:
         return GroupEffect(n_treated=counts[0], why=missing[0])
-    theta, here = float(N.sum()) / total, np.count_nonzero(D)
-    if effective < JACKKNIFE_BELOW:
-        influence = math.sqrt((here - 1) / here) * (N - theta * D) / (total - D)  # the effect, less that without a user
-    else:
-        influence = math.sqrt(here / (here - 1)) * (N - theta * D) / total
-    std_error = math.sqrt(float((influence**2).sum()))
-    return GroupEffect(n_treated=counts[0], estimate=theta, std_error=std_error, influence=influence)
+    return GroupEffect(n_treated=counts[0], estimate=found.value, std_error=found.std_error, influence=found.influence)
 
 
 def difference(one: GroupEffect, other: GroupEffect) -> tuple[float, float] | None:
