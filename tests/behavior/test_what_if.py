@@ -162,8 +162,11 @@ def test_the_drawn_gap_falls_into_its_bin():
     ("do", "outcome", "horizon_ms", "words"),
     [
         ("view:hats", "purchase:*", DAY, "view:hats is not in the log"),
+        ("view:item=nothing-like-it-0000", "purchase:*", DAY, "is not in the log.*Write view:"),
+        ("view:sheos", "purchase:*", DAY, "view:sheos is not in the log.*Did you mean view:shoes"),
         ("search:query=boots", "purchase:*", DAY, "a behavior of a query"),
         ("view:*", "cart:*", DAY, "no head for cart"),
+        ("view:*", "purchase:bag", DAY, "no head for purchase:bag.*Did you mean purchase:bags"),
         ("view:*", "purchase:*", 3 * DAY, "does not forecast 3d ahead"),
     ],
 )

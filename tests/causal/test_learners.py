@@ -104,3 +104,15 @@ def test_folds_are_a_function_of_the_id_alone():
     assert abs(folds.twin.mean() - 0.5) < 0.03
     assert np.bincount(folds.subfold).min() > 1200
     assert abs(folds.position.mean() - 0.5) < 0.02
+
+
+def test_a_frozen_learner_answers_for_users_of_no_fold():
+    rng = np.random.default_rng(5)
+    X, head = rng.normal(size=(9000, 2)).astype(np.float32), rng.normal(size=9000).astype(np.float32)
+    true = 1.5 * (X[:, 0] > 0) + 0.5 * head
+    y = (rng.random(9000) < expit(true)).astype(np.uint8)
+    seen, new = slice(0, 6000), slice(6000, None)
+    learner = CrossFitter(X[seen], np.arange(6000) % 3).frozen(y[seen], SMALL, head=head[seen])
+    found = learner.predict(X[new], head[new])
+    assert np.abs(found - expit(true[new])).mean() < 0.04
+    assert np.abs(found - expit(true[new])).mean() < 0.5 * np.abs(expit(head[new]) - expit(true[new])).mean()

@@ -7,7 +7,7 @@ Where the two agree the model is at least of one mind. Neither is a causal effec
 the log moves the model too, and only the effects' doubly robust estimates take that away.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.rollout import Person, Simulator
 from whybuy.behavior.twins import TwinModels
 from whybuy.config import duration_text
-from whybuy.errors import QuestionError
+from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import Behavior, category_within
 from whybuy.events.sequences import Sequences
 
@@ -165,17 +165,19 @@ def _arm(simulator: Simulator, after: Person, outcome: Behavior, *, until_ms: in
 
 def _require_simulable(twins: TwinModels, do: Behavior) -> None:
     vocabulary = twins.heads.index.vocabulary
-    known = {
+    names = {"any": ["*"], "category": vocabulary.categories, "item": [str(item) for item in vocabulary.items]}
+    has = {
         "any": True,
         "category": any(category_within(path, do.target) for path in vocabulary.categories),
         "item": bool((vocabulary.items == do.target).any()),
     }
-    if not known.get(do.kind, False):
-        what = "is not in the log" if do.kind in known else f"is a behavior of a {do.kind}"
+    if not has.get(do.kind, False):
+        what = "is not in the log" if do.kind in has else f"is a behavior of a {do.kind}"
+        near = nearest(do.target, names.get(do.kind, []))
         raise QuestionError.of(
             found=f"{do} {what}",
             needed="an action on *, a category or an item of the log",
-            do="Write view:*, view:CATEGORY or view:item=ID",
+            do=f"Did you mean {replace(do, target=near)}?" if near else "Write view:*, view:CATEGORY or view:item=ID",
         )
 
 
@@ -192,7 +194,8 @@ def _forecast_column(twins: TwinModels, outcome: Behavior, horizon_ms: int) -> i
         raise QuestionError.of(
             found=f"The model has no head for {outcome}",
             needed=f"one of {', '.join(map(str, outcomes[:12]))}",
-            do="Name one of these, or add it to [causal] outcomes and categories in whybuy.toml and train again",
+            do=f"{_did_you_mean(outcome, outcomes)}Name one of these, or add it to [causal] outcomes and categories in "
+            "whybuy.toml and train again",
         )
     if horizon_ms not in heads.forecasts_ms:
         raise QuestionError.of(
@@ -201,6 +204,11 @@ def _forecast_column(twins: TwinModels, outcome: Behavior, horizon_ms: int) -> i
             do="Name one of these, or add it to `horizons` in whybuy.toml and train again",
         )
     return heads.forecasts_ms.index(horizon_ms) * len(outcomes) + outcomes.index(outcome)
+
+
+def _did_you_mean(behavior: Behavior, known: list[Behavior]) -> str:
+    near = nearest(str(behavior), [str(other) for other in known])
+    return "" if near is None else f"Did you mean {near}? "
 
 
 def _wilson(p: float, n: int) -> tuple[float, float]:

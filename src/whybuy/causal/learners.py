@@ -104,7 +104,7 @@ class CrossFitter:
         """
         taught = np.ones(len(y), bool) if use is None else use
         folds, out = range(len(self.rows)), np.empty(len(y))
-        boosted = self._boosted(y, taught, plan)
+        boosted = self._judged_apart(self._boosters(y, taught, plan))
         for k, rows in enumerate(self.rows):
             others = np.flatnonzero(taught)
             others = others[~np.isin(others, rows, assume_unique=True)]
@@ -123,14 +123,56 @@ class CrossFitter:
             out[rows] = expit(stack.decision_function(np.stack([head[rows], by_others[:, rows].mean(axis=0)], axis=1)))
         return out
 
-    def _boosted(self, y: npt.NDArray[np.uint8], taught: Bools, plan: BoostingPlan) -> Float64:
-        """Return (n_folds, n) logits of the booster that each fold teaches; NaN for the fold's own rows."""
-        found = np.full((len(self.rows), len(y)), np.nan)
-        for k, (rows, bins) in enumerate(zip(self.rows, self._bins, strict=True)):
+    def frozen(
+        self, y: npt.NDArray[np.uint8], plan: BoostingPlan, *, head: Floats, use: Bools | None = None
+    ) -> "FrozenLearner":
+        """Return the learner of ``y`` for users who are in no fold: all boosters and one stack; as for predict."""
+        taught = np.ones(len(y), bool) if use is None else use
+        boosters = self._boosters(y, taught, plan)
+        apart = np.nanmean(self._judged_apart(boosters), axis=0)
+        stack = LogisticRegression(C=_STACK_C).fit(np.stack([head[taught], apart[taught]], axis=1), y[taught])
+        return FrozenLearner(tuple(boosters), stack)
+
+    def _boosters(self, y: npt.NDArray[np.uint8], taught: Bools, plan: BoostingPlan) -> list["Booster"]:
+        """Return the booster that each fold teaches."""
+        found = []
+        for rows, bins in zip(self.rows, self._bins, strict=True):
             label, weight = y[rows].astype(float), taught[rows].astype(float)
-            start = logit(((label * weight).sum() + 0.5) / (weight.sum() + 1))
+            start = float(logit(((label * weight).sum() + 0.5) / (weight.sum() + 1)))
             bins.set_label(label).set_weight(weight).set_init_score(np.full(len(rows), start))
-            booster = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
-            judged = np.concatenate([other for j, other in enumerate(self.rows) if j != k])
-            found[k, judged] = start + booster.predict(self.X[judged], raw_score=True)
+            trees = lgb.train({**self.fixed, **plan.parameters()}, bins, num_boost_round=plan.rounds)
+            found.append(Booster(start, trees))
         return found
+
+    def _judged_apart(self, boosters: list["Booster"]) -> Float64:
+        """Return (n_folds, n) logits by the booster of each fold; NaN for the fold's own rows."""
+        found = np.full((len(self.rows), len(self.X)), np.nan)
+        for k, booster in enumerate(boosters):
+            judged = np.concatenate([other for j, other in enumerate(self.rows) if j != k])
+            found[k, judged] = booster.logits(self.X[judged])
+        return found
+
+
+@dataclass(frozen=True)
+class Booster:
+    """Trees on top of a base rate, in logits."""
+
+    start: float
+    trees: lgb.Booster
+
+    def logits(self, X: Floats) -> Float64:
+        """Return (n,) logits of the rows ``X``."""
+        return self.start + np.asarray(self.trees.predict(X, raw_score=True), float)
+
+
+@dataclass(frozen=True)
+class FrozenLearner:
+    """A learner that is taught no more."""
+
+    boosters: tuple[Booster, ...]
+    stack: LogisticRegression
+
+    def predict(self, X: Floats, head: Floats) -> Float64:
+        """Return (n,) probabilities of rows ``X`` by users who taught neither the trees nor the ``head`` (n,)."""
+        by_trees = np.mean([booster.logits(X) for booster in self.boosters], axis=0)
+        return np.asarray(expit(self.stack.decision_function(np.stack([head, by_trees], axis=1))))
