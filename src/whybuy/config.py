@@ -184,6 +184,17 @@ class CausalConfig(_Table):
     """Decisions of at most about this many events are confirmed on (a random sample of users beyond)."""
 
 
+class CalendarConfig(_Table):
+    """The calendar design: landmarks on a grid instead of decisions, for what takes hold slowly."""
+
+    every: Duration = "7d"
+    """From one landmark to the next; the behavior is done where it happens at least once before the next one."""
+    active: Duration | None = None
+    """Only users with an event of their own in this time before a landmark; ``lookback`` where absent."""
+    washout: Duration | None = None
+    """Only users without the behavior in this time before the first landmark; everybody where absent."""
+
+
 class RecommendConfig(_Table):
     """Recommendations."""
 
@@ -226,6 +237,7 @@ class Config(_Table):
     clean: CleanConfig = CleanConfig()
     behavior: BehaviorConfig = BehaviorConfig()
     causal: CausalConfig = CausalConfig()
+    calendar: CalendarConfig = CalendarConfig()
     recommend: RecommendConfig = RecommendConfig()
     campaign: CampaignConfig = CampaignConfig()
     privacy: PrivacyConfig = PrivacyConfig()

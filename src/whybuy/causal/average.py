@@ -72,7 +72,7 @@ def scope(effect: Effect) -> list[str]:
     share = np.floor(1000 * effect.checks["overlap"]["share_within_01_99"]) / 10
     if asked[0].estimate is None:
         return [
-            f"ATE and ATT are not computed: {share:.1f}% of the decisions have a propensity within "
+            f"ATE and ATT are not computed: {share:.1f}% of the {effect.unit} have a propensity within "
             f"[.01, .99], {100 * MIN_SHARE:.0f}% are needed."
         ]
-    return [f"ATE and ATT are those of the {share:.1f}% of decisions whose propensity lies within [.01, .99]."]
+    return [f"ATE and ATT are those of the {share:.1f}% of {effect.unit} whose propensity lies within [.01, .99]."]

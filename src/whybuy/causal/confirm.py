@@ -194,7 +194,7 @@ def gather(
         if len(block) == 0:
             continue
         if not columns.names:
-            keep = _useful_columns(block.columns, targeted)
+            keep = useful_columns(block.columns, targeted)
             columns = Columns([block.columns.names[i] for i in keep], [block.columns.groups[i] for i in keep])
         _, user = np.unique(block.user, return_inverse=True)
         is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)[:, b_at]
@@ -227,7 +227,7 @@ def gather(
     )
 
 
-def _useful_columns(columns: Columns, behaviors: list[Behavior]) -> Ints:
+def useful_columns(columns: Columns, behaviors: list[Behavior]) -> Ints:
     """Return the columns for the flexible learners: all shared ones, counts that touch a picked target, all logits.
 
     A probability is its logit to a tree, so the probabilities are left out.
@@ -315,9 +315,9 @@ def restricted(
 class PairJudge:
     """Judges the pairs of one trial table; what their checks share is computed once."""
 
-    def __init__(self, table: TrialTable, horizon: str, config: Config) -> None:
+    def __init__(self, table: TrialTable, horizon: str, config: Config, *, design: str = "step") -> None:
         logged = np.flatnonzero(table.columns.logged)
-        self.table, self.horizon, self.config = table, horizon, config
+        self.table, self.horizon, self.config, self.design = table, horizon, config, design
         self.balance = check.Balance(table.logged, [table.columns.names[i] for i in logged])
         self.strength = check.LoggedStrength(table.logged, _covariate_groups(table.columns, logged))
         self.trial_checks = TrialChecks(table, config)
@@ -368,7 +368,7 @@ class PairJudge:
             treatment=str(b),
             outcome=str(a),
             horizon=self.horizon,
-            design="step",
+            design=self.design,
             n_trials=len(data.T),
             n_treated=int(data.T.sum()),
             n_users=int(data.user.max(initial=-1)) + 1,

@@ -16,6 +16,7 @@ Z95 = 1.959963984540054
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """The strongest first."""
 _MAX_DRAWN = 20
+_UNITS = {"calendar": "landmarks"}
 
 
 def two_sided(estimate: float, std_error: float) -> float:
@@ -105,7 +106,7 @@ class Effect:
     ----------
     treatment, outcome : behaviors in canonical form
     horizon : how long after the decision the outcome counts, for example "7d"
-    n_trials, n_treated, n_users : decisions, treated ones, users with at least one
+    n_trials, n_treated, n_users : decisions (landmarks in their design), treated ones, users with at least one
     method : "scan" (linear nuisance) or "confirmed" (flexible nuisance)
     also : other estimands of the same question
     reasons : plain words
@@ -127,6 +128,11 @@ class Effect:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     funnel: bool = False
     meaning: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What a trial is, in the plural."""
+        return _UNITS.get(self.design, "decisions")
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's JSON object."""
@@ -158,9 +164,12 @@ class Effect:
         if e.estimate is None:
             return f"{self.treatment} -> {self.outcome}: cannot tell. {' '.join(self.reasons)}"
         naive = "" if self.naive.difference is None else f" (co-occurrence says {100 * self.naive.difference:+.1f})"
+        instead = (
+            "in a period instead of none" if self.design == "calendar" else "now instead of the usual alternatives"
+        )
         return (
-            f"{self.treatment} now instead of the usual alternatives changes {self.outcome} within {self.horizon} by "
-            f"{100 * e.estimate:+.1f} in 100 decisions [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"
+            f"{self.treatment} {instead} changes {self.outcome} within {self.horizon} by "
+            f"{100 * e.estimate:+.1f} in 100 {self.unit} [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"
             f"{naive}: {self.verdict.replace('_', ' ')}."
         )
 

@@ -9,6 +9,8 @@ import duckdb
 import numpy as np
 
 from whybuy.behavior.family import too_rare
+from whybuy.causal.calendar import DESIGN as CALENDAR
+from whybuy.causal.calendar import calendar_effect
 from whybuy.causal.checks import PairData
 from whybuy.causal.checks.trial_checks import with_controls
 from whybuy.causal.confirm import (
@@ -32,6 +34,8 @@ from whybuy.events.log import EventLog
 from whybuy.events.sequences import Bools, SequenceStore, matches, matches_in_shard
 from whybuy.progress import Report, quiet
 
+DESIGNS = ("step", CALENDAR)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -53,7 +57,7 @@ class Question:
     @property
     def is_plain(self) -> bool:
         """Whether it is one of those that the scan asks of everybody."""
-        return self.reference is None and self.where is None
+        return self.design == "step" and self.reference is None and self.where is None
 
     @property
     def pair(self) -> tuple[Behavior, Behavior]:
@@ -79,14 +83,22 @@ class Question:
             The design is not available, treatment and reference are the same, or a behavior or duration is none.
         """
         duration_ms(horizon)
-        if (design or "step") != "step":
+        if (design or "step") not in DESIGNS:
             raise QuestionError.of(
                 found=f"--design {design}",
-                needed="a design that is available: step",
+                needed=f"a design that is available: {', '.join(DESIGNS)}",
                 do="Ask with --design step",
             )
         alternative = parse_behavior(reference) if reference else None
-        question = cls(parse_behavior(treatment), parse_behavior(outcome), horizon, "step", alternative, where)
+        question = cls(
+            parse_behavior(treatment), parse_behavior(outcome), horizon, design or "step", alternative, where
+        )
+        if question.design == CALENDAR and alternative is not None:
+            raise QuestionError.of(
+                found="--design calendar with a --reference",
+                needed="the design step, in which one decision is the one or the other",
+                do="Ask with --design step, or leave --reference out",
+            )
         if question.reference == question.treatment:
             raise QuestionError.of(
                 found=f"--reference is the treatment itself ({question.treatment})",
@@ -114,7 +126,10 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     require_possible(question, study)
     rare = _too_rare(question, study)
     if rare is not None:
-        return refused(question.treatment, question.outcome, question.horizon, rare)
+        return replace(refused(question.treatment, question.outcome, question.horizon, rare), design=question.design)
+    if question.design == CALENDAR:
+        users = users_where(question.where, study.log)
+        return _alone(calendar_effect(question.pair, question.horizon, study, users=users, report=report))
     table, keep, data = _asked_trials(question, study, report)
     effect = _alone(PairJudge(table, question.horizon, study.config)(question.pair, keep, data))
     if question.reference is None:
@@ -160,7 +175,7 @@ def _asked_trials(question: Question, study: Study, report: Report) -> tuple[Tri
         study.trials(twins, question.horizon),
         extra=tuple(b for b in dict.fromkeys(asked) if b not in known),
         position_below=min(1.0, config.causal.max_trials / max(1, log.quality.n_moments)),
-        users=_users_where(question.where, log),
+        users=users_where(question.where, log),
     )
     source, controls = with_controls(source, config.causal)
     table = gather(source, asked, [question.outcome], controls=controls, report=report)
@@ -250,7 +265,8 @@ def _require_in_log(behavior: Behavior, store: SequenceStore, log: EventLog) -> 
     )
 
 
-def _users_where(where: str | None, log: EventLog) -> frozenset[str] | None:
+def users_where(where: str | None, log: EventLog) -> frozenset[str] | None:
+    """Return the users that a SQL condition on the users table holds for; None where there is no condition."""
     if where is None:
         return None
     users = log.users()

@@ -24,7 +24,7 @@ from whybuy.events.behaviors import Behavior
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features, windowed_counts
 from whybuy.events.log import EventLog
 from whybuy.events.moments import Moments, decisions, in_moment, prefix_counts, within
-from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, matches, matches_in_shard
+from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore, hits_in
 from whybuy.progress import Report, quiet
 
 BLOCK_EVENTS = 16_384
@@ -192,7 +192,7 @@ class TrialSource:
         outcome = within(np.ascontiguousarray(prefix[:, asked]), moments, horizon)[where]
         history = history_features(sequences, moments, self.heads.spec)
         own, own_names = _own_counts(prefix[:, modeled:], moments, self.extra)
-        found = self._of_horizon(judged.logits[np.searchsorted(judged.moments, where)])
+        found = of_horizon(judged.logits[np.searchsorted(judged.moments, where)], self.heads, self.protocol.horizon_ms)
         heads, names = model_columns(found, self.heads)
         groups = history.groups + ["behavior"] * len(own_names) + ["model"] * len(names)
         past, recent = (_counts_before(prefix, moments, where, ms) for ms in (self.past_ms, self.recent_ms))
@@ -223,20 +223,8 @@ class TrialSource:
     def _extra_hits(self, sequences: Sequences, log_shard: Path) -> Bytes:
         hits = np.zeros((sequences.n_events, len(self.extra)), np.uint8)
         for column, behavior in enumerate(self.extra):
-            if behavior.kind in ("query", "campaign"):
-                hits[:, column] = matches_in_shard(behavior, log_shard)
-            else:
-                hits[:, column] = matches(behavior, sequences, self.store.vocabulary)
+            hits[:, column] = hits_in(sequences, log_shard, behavior, self.store.vocabulary)
         return hits
-
-    def _of_horizon(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Keep the outputs of this horizon, or of the nearest one that the model was taught."""
-        distance = [abs(h - self.protocol.horizon_ms) for h in self.heads.horizons_ms]
-        horizon = distance.index(min(distance))
-        B, A, n = self.heads.n_behaviors, len(self.heads.outcomes), self.heads.n_outcomes
-        trial = logits[:, B + horizon * A : B + (horizon + 1) * A]
-        anywhere = logits[:, B + n + horizon * A : B + n + (horizon + 1) * A]
-        return np.concatenate([logits[:, :B], trial, anywhere], axis=1)
 
 
 @dataclass(frozen=True)
@@ -263,6 +251,16 @@ def _own_counts(
     blocks = [np.log1p(windowed_counts(prefix, moments, w), dtype=np.float32) for w in _OWN_WINDOWS]
     names = [f"{b} in {duration_text(w)}" for w in _OWN_WINDOWS for b in extra]
     return np.concatenate(blocks, axis=1), names
+
+
+def of_horizon(logits: npt.NDArray[np.float32], heads: Heads, horizon_ms: int) -> npt.NDArray[np.float32]:
+    """Keep the outputs of a horizon, or of the nearest one that the model was taught: e, m in trials, m anywhere."""
+    distance = [abs(h - horizon_ms) for h in heads.horizons_ms]
+    horizon = distance.index(min(distance))
+    B, A, n = heads.n_behaviors, len(heads.outcomes), heads.n_outcomes
+    trial = logits[:, B + horizon * A : B + (horizon + 1) * A]
+    anywhere = logits[:, B + n + horizon * A : B + n + (horizon + 1) * A]
+    return np.concatenate([logits[:, :B], trial, anywhere], axis=1)
 
 
 def model_columns(logits: npt.NDArray[np.float32], heads: Heads) -> tuple[npt.NDArray[np.float32], list[str]]:

@@ -85,7 +85,7 @@ def judge_confirmed(effect: Effect, grounds: Grounds, failed: list[str], config:
     return replace(effect, verdict=verdict, reasons=(*reasons, *failed))
 
 
-FATAL = ("Overlap", "Placebo", "Negative control")
+FATAL = ("Overlap", "Placebo", "Negative control", "Activity")
 """How the words of checks begin whose failure leaves no answer; the others weaken it."""
 
 WARNING = "Warning"
@@ -134,7 +134,7 @@ def _by_interval(effect: Effect, config: CausalConfig) -> tuple[Verdict, list[st
         return "cannot_tell", ["No estimate could be computed."]
     small = config.smallest_effect
     reasons = [
-        f"Adjusted effect {100 * e.estimate:+.2f} in 100 decisions, 95% interval "
+        f"Adjusted effect {100 * e.estimate:+.2f} in 100 {effect.unit}, 95% interval "
         f"[{100 * e.ci_low:+.2f}, {100 * e.ci_high:+.2f}]."
     ]
     if effect.funnel:

@@ -63,6 +63,21 @@ class Moments:
         key = sequences.event_user * span + (ts - origin)
         return cls(np.arange(sequences.n_users), ts_ms, end, end, key, span, origin)
 
+    @classmethod
+    def at(cls, sequences: Sequences, user: Ints, ts_ms: Ints, *, reach_ms: int) -> "Moments":
+        """Return moments that are no events: the users' (n,) at the times (n,), before whatever happens at them.
+
+        Parameters
+        ----------
+        user, ts_ms : sorted by user, then by time
+        """
+        ts = np.asarray(sequences.ts_ms)
+        origin = int(min(ts.min(), ts_ms.min()))
+        span = int(max(ts.max(), ts_ms.max())) - origin + reach_ms + 1
+        key = sequences.event_user * span + (ts - origin)
+        first = np.searchsorted(key, user * span + (ts_ms - origin), side="left")
+        return cls(user, ts_ms, first, first, key, span, origin)
+
     def __len__(self) -> int:
         """Return the number of moments."""
         return len(self.first)

@@ -37,6 +37,7 @@ __all__ = [
     "Vocabulary",
     "concatenate",
     "encode_log",
+    "hits_in",
     "matches",
     "matches_in_shard",
 ]
@@ -304,6 +305,13 @@ def matches(behavior: Behavior, sequences: Sequences, vocabulary: Vocabulary) ->
     elif behavior.kind == "brand":
         hit &= np.isin(sequences.item, np.flatnonzero(vocabulary.item_brand == behavior.target))
     return hit
+
+
+def hits_in(sequences: Sequences, shard: Path, behavior: Behavior, vocabulary: Vocabulary) -> Bools:
+    """Return the (n_events,) mask of events that are ``behavior``, of whatever kind; ``shard`` is of ``sequences``."""
+    if behavior.kind in ("query", "campaign"):
+        return matches_in_shard(behavior, shard)
+    return matches(behavior, sequences, vocabulary)
 
 
 def matches_in_shard(behavior: Behavior, shard: Path) -> Bools:

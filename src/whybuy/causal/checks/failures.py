@@ -26,7 +26,14 @@ _IN_WORDS = (
     ("past_outcome", past_outcome_warnings),
 )
 
+CAPS = {
+    "calendar": "Calendar design: suggestive at most. Why people come in one period and not in another is in no event "
+    "before it, and those who come do more of everything.",
+}
+"""What keeps a design from being strong, whatever its checks say."""
+
 
 def failures(effect: Effect) -> list[str]:
     """Return the checks of a confirmed effect that did not pass, in words; warnings last, starting with that word."""
-    return [words for name, told in _IN_WORDS for words in told(effect.checks[name])]
+    told = [words for name, told in _IN_WORDS for words in told(effect.checks[name])]
+    return [CAPS[effect.design], *told] if effect.design in CAPS else told

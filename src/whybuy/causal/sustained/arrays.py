@@ -76,7 +76,7 @@ def sustained(  # noqa: PLR0913 - the words of the question, all but three with 
     asked = strategies(tuple(odds), tuple(shares))
     missing = _missing(decisions)
     if missing:
-        return _result(decisions, [_untold(s, missing) for s in asked], None)
+        return _result(decisions, [untold(s, missing) for s in asked], None)
     sequential = Sequential(decisions, learner or default_learners())
     _require_shiftable(decisions, sequential.pi)
     points, influences = [], []
@@ -150,7 +150,7 @@ def _judged(strategy: Strategy, followed: Followed, decisions: list[Rows]) -> tu
     rows = decisions[0]
     effective = effective_users(followed.weight, rows.group)
     point = replace(
-        _untold(strategy, []),
+        untold(strategy, []),
         naive_change=_naive(strategy, decisions),
         chance=tuple(followed.chance.tolist()),
         effective_users=effective,
@@ -192,7 +192,8 @@ def _naive(strategy: Strategy, decisions: list[Rows]) -> float | None:
     return float(np.average(Y, weights=weight) - Y.mean()) if weight.any() else None
 
 
-def _untold(strategy: Strategy, reasons: list[str]) -> StrategyEffect:
+def untold(strategy: Strategy, reasons: list[str]) -> StrategyEffect:
+    """Return the answer to a strategy that has none."""
     return StrategyEffect(
         strategy=strategy, value=Estimate(estimand="mean"), change=Estimate(estimand="change"), reasons=tuple(reasons)
     )
