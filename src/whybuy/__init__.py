@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from whybuy import estimators
-    from whybuy.library import Log, effect, graph, read, scan, second_opinion, who_gains
+    from whybuy.library import Log, effect, graph, read, scan, second_opinion, sustained, who_gains
 
 __version__ = "0.1.0"
 
-__all__ = ["Log", "__version__", "effect", "estimators", "graph", "read", "scan", "second_opinion", "who_gains"]
+__all__ = [
+    "Log", "__version__", "effect", "estimators", "graph", "read", "scan", "second_opinion", "sustained", "who_gains",
+]  # fmt: skip
 
 
 def __dir__() -> list[str]:

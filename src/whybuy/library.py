@@ -12,7 +12,7 @@ again, here or there.
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from whybuy.causal.heterogeneity import Heterogeneity
     from whybuy.causal.opinions import SecondOpinion
     from whybuy.causal.question import Question
+    from whybuy.causal.sustained import SustainedEffects
     from whybuy.events.quality import Quality
 
 _TABLES = "tables"
@@ -147,6 +148,7 @@ def effect(  # noqa: PLR0913 - a question has that many words
     log : a :class:`Log`, or what :func:`read` takes as events
     treatment, outcome, reference : behaviors, as "view:shoes"
     horizon : how long after the decision the outcome counts, as "7d"; the config's first where None
+    design : "step" (the default: a decision), or "calendar" (at least once in a period, for what takes hold slowly)
     where : a SQL condition on the users table
 
     Raises
@@ -166,8 +168,47 @@ def effect(  # noqa: PLR0913 - a question has that many words
         where=where,
     )
     with opened._pipeline() as pipeline:
-        pipeline.run("confirm")
+        pipeline.run(question.stage)
         return answered(pipeline, question)
+
+
+def sustained(  # noqa: PLR0913 - a question has that many words
+    log: Any,
+    *,
+    treatment: str,
+    outcome: str,
+    periods: int = 3,
+    horizon: str | None = None,
+    odds: Sequence[float] | None = None,
+    where: str | None = None,
+) -> "SustainedEffects":
+    """Return what doing a behavior more or less often, period after period, would change in an outcome.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    treatment, outcome : behaviors, as "view:shoes"
+    periods : how many in a row, from 2 to 6; each as long as ``every`` in ``[calendar]`` of the config
+    horizon : how long after the last period the outcome counts, as "7d"; the config's first where None
+    odds : factors that the odds of the behavior are multiplied by; from a quarter to four where None
+    where : a SQL condition on the users table
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log.
+    """
+    from whybuy.causal.question import Question
+    from whybuy.causal.sustained.log import sustained_effects
+    from whybuy.causal.sustained.strategies import ODDS
+
+    opened = _opened(log)
+    horizon = horizon or opened.config.horizons[0]
+    question = Question.of(treatment, outcome, horizon=horizon, design="calendar", where=where)
+    with opened._pipeline() as pipeline:
+        pipeline.run(question.stage)
+        asked = tuple(odds) if odds is not None else ODDS
+        return sustained_effects(question, pipeline.study, n_periods=periods, odds=asked, report=pipeline.report)
 
 
 def who_gains(

@@ -60,6 +60,11 @@ class Question:
         return self.design == "step" and self.reference is None and self.where is None
 
     @property
+    def stage(self) -> str:
+        """The stage of the pipeline that has to be there: at landmarks the model is asked, not the scan's heads."""
+        return "model" if self.design == CALENDAR else "confirm"
+
+    @property
     def pair(self) -> tuple[Behavior, Behavior]:
         """Treatment and outcome."""
         return self.treatment, self.outcome
@@ -147,12 +152,17 @@ def who_gains(question: Question, study: Study, *, report: Report = quiet) -> He
         The question cannot be asked of this log, or one of its behaviors is too rare.
     """
     require_possible(question, study)
-    rare = _too_rare(question, study)
-    if rare is not None:
-        raise QuestionError.of(found=rare, needed="behaviors that are commoner", do="Ask about a category or an action")
+    require_common(question, study)
     table, keep, data = _asked_trials(question, study, report)
     tau = table.tau(question.pair, keep, data)
     return heterogeneity(data, tau, table.fold[keep], attribute_groups(table.X[keep], table.columns))
+
+
+def require_common(question: Question, study: Study) -> None:
+    """Raise QuestionError where the treatment or the outcome happens too rarely for any answer."""
+    rare = _too_rare(question, study)
+    if rare is not None:
+        raise QuestionError.of(found=rare, needed="behaviors that are commoner", do="Ask about a category or an action")
 
 
 def _too_rare(question: Question, study: Study) -> str | None:

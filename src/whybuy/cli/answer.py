@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whybuy.cli.session import Session, command, require_times
-from whybuy.cli.tables import EFFECT_COLUMNS, effect_row, number, show_table
+from whybuy.cli.tables import EFFECT_COLUMNS, STRATEGY_COLUMNS, effect_row, number, show_table, strategy_row
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from whybuy.behavior.what_if import WhatIf
     from whybuy.causal.effects import Effect
     from whybuy.causal.question import Question
+    from whybuy.causal.sustained import SustainedEffects
 
 N_FUNNEL = 5
 _ALSO = {
@@ -36,6 +37,7 @@ class Asked:
     design: str | None
     where: str | None
     reference: str | None
+    periods: int | None = None
 
     @property
     def is_pair(self) -> bool:
@@ -52,11 +54,17 @@ class Asked:
         """
         from whybuy.causal.question import Question
 
+        if self.periods is not None and self.design not in (None, "calendar"):
+            raise QuestionError.of(
+                found=f"--periods with --design {self.design}",
+                needed="the design calendar, whose periods they are",
+                do="Leave --design out, or --periods",
+            )
         return Question.of(
             self.treatment or "",
             self.outcome or "",
             horizon=self.horizon or config.horizons[0],
-            design=self.design,
+            design=self.design if self.periods is None else "calendar",
             reference=self.reference,
             where=self.where,
         )
@@ -70,10 +78,11 @@ class Asked:
 
     def require_askable(self) -> None:
         """Raise where options are given that only make sense for one pair."""
-        if self.is_pair or (self.where is None and self.reference is None and self.design in (None, "step")):
+        of_one = (self.where, self.reference, self.periods)
+        if self.is_pair or (of_one == (None, None, None) and self.design in (None, "step")):
             return
         raise QuestionError.of(
-            found="--where, --reference or --design was given without a pair",
+            found="--where, --reference, --periods or --design was given without a pair",
             needed="They change one question: both --treatment and --outcome are needed",
             do="Name both, as in --treatment view:shoes --outcome purchase:shoes",
         )
@@ -89,6 +98,7 @@ def effects(  # noqa: PLR0913 - one parameter per option
     design: Annotated[str | None, typer.Option(help="step, session, calendar or assignment.")] = None,
     where: Annotated[str | None, typer.Option(help="A SQL condition on the users table.")] = None,
     reference: Annotated[str | None, typer.Option(help="Compare with this behavior alone.")] = None,
+    periods: Annotated[int | None, typer.Option(help="What if more or less often, in 2 to 6 periods in a row.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many are printed.")] = 20,
     all_: Annotated[bool, typer.Option("--all", help="Print every scanned pair.")] = False,
 ) -> None:
@@ -96,17 +106,22 @@ def effects(  # noqa: PLR0913 - one parameter per option
     from whybuy.causal.effects import Effects
 
     asked = Asked(
-        treatment=treatment, outcome=outcome, horizon=horizon, design=design, where=where, reference=reference
+        treatment=treatment,
+        outcome=outcome,
+        horizon=horizon,
+        design=design,
+        where=where,
+        reference=reference,
+        periods=periods,
     )
     asked.require_askable()
     with session.pipeline() as pipeline:
         # What is no question is said before anything that takes long.
         question = asked.question(pipeline.config) if asked.is_pair else None
-        pipeline.run("confirm")
-        answer = answered(pipeline, question) if question is not None else None
-    if answer is not None:
-        show_answer(session, answer)
-        return
+        pipeline.run("confirm" if question is None else question.stage)
+        if question is not None:
+            _answer_one(session, pipeline, question, periods)
+            return
     found = Effects.of(effect for effect in pipeline.effects() if asked.holds(effect))
     shown = list(found) if all_ else list(found.headlines)[:top]
     if session.as_json:
@@ -119,6 +134,32 @@ def effects(  # noqa: PLR0913 - one parameter per option
         shown_of = f"; {N_FUNNEL} of them" if len(funnel) > N_FUNNEL else ""
         session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart{shown_of}:")
         show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
+
+
+def _answer_one(session: Session, pipeline: Pipeline, question: "Question", periods: int | None) -> None:
+    """Print the answer to one question: of a decision or one period, or of several in a row."""
+    if periods is None:
+        show_answer(session, answered(pipeline, question))
+        return
+    from whybuy.causal.sustained.log import sustained_effects
+
+    show_sustained(session, sustained_effects(question, pipeline.study, n_periods=periods, report=pipeline.report))
+
+
+def show_sustained(session: Session, found: "SustainedEffects") -> None:
+    """Print what strategies over several periods would change, with the reasons."""
+    if session.as_json:
+        session.emit({"sustained": found.to_json()})
+        return
+    show_table(session.out, STRATEGY_COLUMNS, map(strategy_row, found.points))
+    session.say()
+    session.say(f"meaning: {found.meaning}")
+    session.say(f"as it goes: {number(found.as_it_goes)} ({found.n_rows:,} starts of {found.n_users:,} users)")
+    if found.verdict is not None:
+        session.say(f"verdict: {found.verdict.replace('_', ' ')}")
+    untold = [f"{p.strategy.label}: {why}" for p in found.points for why in p.reasons if why not in found.reasons]
+    for reason in (*found.reasons, *untold):
+        session.say(f"- {reason}")
 
 
 def show_answer(session: Session, effect: "Effect") -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from whybuy.causal.effects import Effect
+    from whybuy.causal.sustained import StrategyEffect
 
 NOTHING = "-"
 _FEWEST = 12
@@ -28,6 +29,15 @@ EFFECT_COLUMNS: tuple[Column, ...] = (
     ("low", "right"),
     ("high", "right"),
     ("verdict", "left"),
+)
+STRATEGY_COLUMNS: tuple[Column, ...] = (
+    ("strategy", "left"),
+    ("naive", "right"),
+    ("change", "right"),
+    ("low", "right"),
+    ("high", "right"),
+    ("all at once", "right"),
+    ("users", "right"),
 )
 
 
@@ -75,3 +85,11 @@ def effect_row(effect: "Effect") -> list[str]:
     e = effect.effect
     numbers = (effect.naive.difference, e.estimate, e.ci_low, e.ci_high)
     return [effect.treatment, effect.outcome, *map(number, numbers), effect.verdict]
+
+
+def strategy_row(point: "StrategyEffect") -> list[str]:
+    """Return the cells of ``STRATEGY_COLUMNS``; ``users`` are those of equal weight that carry the answer."""
+    e = point.change
+    band = NOTHING if point.band_low is None else f"{number(point.band_low)} {number(point.band_high)}"
+    numbers = map(number, (point.naive_change, e.estimate, e.ci_low, e.ci_high))
+    return [point.strategy.label, *numbers, band, f"{point.effective_users:,.0f}"]

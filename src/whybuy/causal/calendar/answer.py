@@ -120,6 +120,6 @@ def _meaning(pair: tuple[Behavior, Behavior], horizon: str, grid: Grid) -> str:
     further = "a further " if b == a else ""
     washed = f", none in the {duration_text(grid.washout_ms)} before" if grid.washout_ms else ""
     return (
-        f"{b} at least once in the {duration_text(grid.every_ms)} after a landmark instead of not at all{washed}: change "
-        f"in the chance of {further}{a} within {horizon} after that"
+        f"{b} at least once in the {duration_text(grid.every_ms)} after a landmark instead of not at all{washed}: "
+        f"change in the chance of {further}{a} within {horizon} after that"
     )

@@ -118,7 +118,7 @@ def draw(asked: Asked, grid: Grid, study: Study, *, report: Report = quiet) -> L
         for block in sequences.blocks(_BLOCK_EVENTS):
             block_hits = hits[first : first + block.n_events].astype(np.uint8)
             first += block.n_events
-            drawer = _Drawer(block, block_hits, asked, grid, twins)
+            drawer = BlockRows(block, block_hits, asked, grid, twins)
             if len(drawer.row_user) == 0:
                 continue
             columns, part = drawer.rows()
@@ -136,7 +136,7 @@ def draw(asked: Asked, grid: Grid, study: Study, *, report: Report = quiet) -> L
     return _table({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, columns, asked, twins)
 
 
-class _Drawer:
+class BlockRows:
     """The rows of a block of users; ``hits`` is (n_events, n_behaviors)."""
 
     def __init__(self, block: Sequences, hits: Bytes, asked: Asked, grid: Grid, twins: TwinModels) -> None:

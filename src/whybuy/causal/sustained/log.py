@@ -17,6 +17,7 @@ from whybuy.causal.array_learners import Learners
 from whybuy.causal.calendar import Grid, LandmarkTable, asked_of, draw
 from whybuy.causal.checks.failures import CAPS
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
+from whybuy.causal.question import Question, require_common, require_possible, users_where
 from whybuy.causal.study import Study
 from whybuy.causal.sustained.arrays import MAX_DECISIONS, MIN_EFFECTIVE_USERS, sustained, untold
 from whybuy.causal.sustained.result import SustainedEffects
@@ -31,22 +32,21 @@ SHARES = (0.25,)
 """Of a curb and a nudge."""
 
 
-def sustained_effects(  # noqa: PLR0913 - a question has that many words
-    pair: tuple[Behavior, Behavior],
-    horizon: str,
-    study: Study,
-    *,
-    n_periods: int,
-    odds: tuple[float, ...] = ODDS,
-    users: frozenset[str] | None = None,
-    report: Report = quiet,
+def sustained_effects(
+    question: Question, study: Study, *, n_periods: int, odds: tuple[float, ...] = ODDS, report: Report = quiet
 ) -> SustainedEffects:
     """Return what doing a behavior more or less often in several periods would change.
 
+    Parameters
+    ----------
+    n_periods : from 2 to 6, each as long as ``every`` in ``[calendar]``
+    odds : factors that the odds of the behavior, at least once in a period, are multiplied by
+
     Raises
     ------
-    QuestionError
-        Fewer than 2 or more than 6 periods, a log that is too short, or nobody is eligible.
+    QuestionError, BehaviorError
+        The question cannot be asked of this log: a number of periods that is not available, a log that is too short,
+        a behavior that is too rare, nobody who is eligible.
     """
     if not 2 <= n_periods <= MAX_DECISIONS:
         raise QuestionError.of(
@@ -54,17 +54,20 @@ def sustained_effects(  # noqa: PLR0913 - a question has that many words
             needed=f"from 2 to {MAX_DECISIONS}: weights multiply from period to period",
             do="Ask for fewer and longer ones: `every` in [calendar] of whybuy.toml; one is --design calendar alone",
         )
-    grid = Grid.of(study, horizon, n_periods=n_periods)
+    pair, grid = question.pair, Grid.of(study, question.horizon, n_periods=n_periods)
+    require_possible(question, study)
     grid.require_possible()
+    require_common(question, study)
+    users = users_where(question.where, study.log)
     table = draw(asked_of(pair, users, study), grid, study, report=report)
     found = _judged(_followed(table, pair[1], odds, study.config.seed), study.config.causal.smallest_effect)
     return replace(
         found,
         treatment=str(pair[0]),
         outcome=str(pair[1]),
-        horizon=horizon,
+        horizon=question.horizon,
         every=duration_text(grid.every_ms),
-        meaning=_meaning(pair, horizon, grid),
+        meaning=_meaning(question, grid),
     )
 
 
@@ -138,10 +141,10 @@ def _judged(found: SustainedEffects, smallest: float) -> SustainedEffects:
     return found.judged("cannot_tell", ("The curve cannot be told from a flat one.",))
 
 
-def _meaning(pair: tuple[Behavior, Behavior], horizon: str, grid: Grid) -> str:
+def _meaning(question: Question, grid: Grid) -> str:
     """Return what is changed, in words."""
-    b, a = pair
     return (
-        f"in each of {grid.n_periods} periods of {duration_text(grid.every_ms)}, the odds of {b} at least once are "
-        f"multiplied, or a share of people is moved; change in the chance of {a} within {horizon} after the last period"
+        f"in each of {grid.n_periods} periods of {duration_text(grid.every_ms)}, the odds of {question.treatment} at "
+        "least once are multiplied, or a share of people is moved, everything else as it goes; change in the chance "
+        f"of {question.outcome} within {question.horizon} after the last period"
     )

@@ -79,7 +79,9 @@ class Sequential:
             xi = corrected(xi, rows.T, pi, (m0, m1), strategy)
         weight, chance = np.ones(len(xi)), []
         for rows, pi in steps:
-            chance.append(float(np.average(strategy.chance(pi), weights=weight)) if weight.any() else np.nan)
+            q = strategy.chance(pi)
+            # A static strategy's chance is the same for all, also where nobody followed it so far.
+            chance.append(float(q[0]) if strategy.is_static else float(np.average(q, weights=weight)))
             weight = weight * path_weight(rows.T, pi, strategy)
         return Followed(xi, weight, np.array(chance))
 
