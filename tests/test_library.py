@@ -62,6 +62,12 @@ def test_a_table_is_scanned_and_asked(log, folder):
     assert isinstance(asked, Effect)
     assert (asked.treatment, asked.outcome, asked.method) == ("view:shoes", "purchase:bags", "confirmed")
     assert asked.verdict != "strong"
+    weekly = whybuy.effect(log, treatment="cart:bags", outcome="purchase:bags", design="calendar")
+    assert weekly.design == "calendar"
+    assert weekly.verdict != "strong"
+    again = whybuy.sustained(log, treatment="cart:bags", outcome="purchase:bags", periods=2)
+    assert (again.n_decisions, again.verdict) == (2, "cannot_tell")
+    assert "120 users are eligible; 200 are needed." in again.summary()
     who = whybuy.who_gains(log, treatment="cart:bags", outcome="purchase:bags")
     assert sum(g.n_trials for g in who.by_tau) == told.n_trials
     assert "effects of groups, not of persons" in who.summary()

@@ -26,11 +26,27 @@ Chance = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Weeks:
-    """(n, n_weeks) each: views on the day before the week, whether one searches in it, whether one buys in it."""
+    """(n, n_weeks) each: views on the day before the week, whether one searches in it, whether one buys in it.
+
+    U : (n,) what nobody logs
+    """
 
     views: np.ndarray
     searched: np.ndarray
     bought: np.ndarray
+    U: np.ndarray
+
+
+def next_views(rng: np.random.Generator, views: np.ndarray, A: np.ndarray, U: np.ndarray) -> np.ndarray:
+    return 1.0 + rng.poisson(np.exp(-0.3 + 0.35 * np.log(views) + 1.2 * A + 0.5 * U))
+
+
+def chance_to_search(views: np.ndarray, before: np.ndarray) -> np.ndarray:
+    return expit(-1.8 + 1.1 * np.log(views) + 0.3 * before)
+
+
+def chance_to_buy(views: np.ndarray, U: np.ndarray) -> np.ndarray:
+    return expit(-2.8 + 1.4 * np.log(views) + 0.5 * U)
 
 
 def weeks(rng: np.random.Generator, n: int, n_weeks: int, *, chance: Chance = lambda pi: pi, first: int = 99) -> Weeks:
@@ -39,12 +55,11 @@ def weeks(rng: np.random.Generator, n: int, n_weeks: int, *, chance: Chance = la
     views, A = np.ones(n), np.zeros(n)
     columns: list[tuple[np.ndarray, ...]] = []
     for week in range(n_weeks):
-        views = 1.0 + rng.poisson(np.exp(-0.3 + 0.35 * np.log(views) + 1.2 * A + 0.5 * U))
-        pi = expit(-1.8 + 1.1 * np.log(views) + 0.3 * A)
+        views = next_views(rng, views, A, U)
+        pi = chance_to_search(views, A)
         A = (rng.random(n) < (chance(pi) if first <= week < first + 3 else pi)).astype(float)
-        bought = rng.random(n) < expit(-2.8 + 1.4 * np.log(views) + 0.5 * U)
-        columns.append((views, A, bought))
-    return Weeks(*(np.column_stack(column) for column in zip(*columns, strict=True)))
+        columns.append((views, A, rng.random(n) < chance_to_buy(views, U)))
+    return Weeks(*(np.column_stack(column) for column in zip(*columns, strict=True)), U)
 
 
 def truth(chance: Chance, starts: tuple[int, ...], *, n: int = 400_000) -> float:
@@ -54,6 +69,20 @@ def truth(chance: Chance, starts: tuple[int, ...], *, n: int = 400_000) -> float
         for first in starts
     ]
     return float(np.mean(found))
+
+
+def truth_of_one_week(starts: tuple[int, ...], *, n: int = 200_000) -> float:
+    """Return the overlap-weighted effect of searching in a week on a purchase in the next one."""
+    rng = np.random.default_rng(10)
+    drawn = weeks(rng, n, max(starts) + 1)
+    gain, weight = 0.0, 0.0
+    for week in starts:
+        views, before = drawn.views[:, week], drawn.searched[:, week - 1]
+        pi = chance_to_search(views, before)
+        arms = [chance_to_buy(next_views(rng, views, np.full(n, a), drawn.U), drawn.U) for a in (1.0, 0.0)]
+        gain += float((pi * (1 - pi) * (arms[0] - arms[1])).sum())
+        weight += float((pi * (1 - pi)).sum())
+    return gain / weight
 
 
 def log(seed: int, n: int, n_weeks: int) -> pd.DataFrame:

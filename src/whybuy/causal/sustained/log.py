@@ -60,7 +60,7 @@ def sustained_effects(
     require_common(question, study)
     users = users_where(question.where, study.log)
     table = draw(asked_of(pair, users, study), grid, study, report=report)
-    found = _judged(_followed(table, pair[1], odds, study.config.seed), study.config.causal.smallest_effect)
+    found = judged(_followed(table, pair[1], odds, study.config.seed), study.config.causal.smallest_effect)
     return replace(
         found,
         treatment=str(pair[0]),
@@ -129,7 +129,7 @@ def _learners() -> Learners:
     )
 
 
-def _judged(found: SustainedEffects, smallest: float) -> SustainedEffects:
+def judged(found: SustainedEffects, smallest: float) -> SustainedEffects:
     """Return the effects with a verdict by rule: suggestive at most."""
     curve = [p for p in found.points if p.strategy.kind == "odds" and p.band_low is not None]
     if not curve:
