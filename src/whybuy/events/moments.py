@@ -72,8 +72,9 @@ class Moments:
         user, ts_ms : sorted by user, then by time
         """
         ts = np.asarray(sequences.ts_ms)
-        origin = int(min(ts.min(), ts_ms.min()))
-        span = int(max(ts.max(), ts_ms.max())) - origin + reach_ms + 1
+        times = np.concatenate([ts, ts_ms])
+        origin = int(times.min())
+        span = int(times.max()) - origin + reach_ms + 1
         key = sequences.event_user * span + (ts - origin)
         first = np.searchsorted(key, user * span + (ts_ms - origin), side="left")
         return cls(user, ts_ms, first, first, key, span, origin)

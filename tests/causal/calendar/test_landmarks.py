@@ -104,3 +104,9 @@ def test_starts_do_not_overlap_and_are_followed_up():
 def test_a_horizon_longer_than_the_follow_up_is_refused():
     with pytest.raises(QuestionError, match=r"spans 40\.0 days.*57\.0 days"):
         grid(horizon_ms=40 * DAY).require_possible()
+
+
+def test_a_block_of_users_who_are_not_asked_about_has_no_rows():
+    s = random_sequences(np.random.default_rng(5), n_users=3)
+    nobody = Asked(PAIR, frozenset({"somebody else"}), 1.0)
+    assert len(BlockRows(s, hits(s), nobody, grid(), twins_of(s)).row_user) == 0

@@ -62,7 +62,7 @@ def weeks(rng: np.random.Generator, n: int, n_weeks: int, *, chance: Chance = la
     return Weeks(*(np.column_stack(column) for column in zip(*columns, strict=True)), U)
 
 
-def truth(chance: Chance, starts: tuple[int, ...], *, n: int = 400_000) -> float:
+def truth(chance: Chance, starts: tuple[int, ...], *, n: int = 1_000_000) -> float:
     """Return the chance of a purchase in the week after three weeks under a strategy, averaged over starts."""
     found = [
         weeks(np.random.default_rng([9, first]), n, first + 4, chance=chance, first=first).bought[:, first + 3].mean()

@@ -171,7 +171,7 @@ def _judged(strategy: Strategy, followed: Followed, decisions: list[Rows]) -> tu
 
 def _change_of(strategy: Strategy, change: Ratio) -> Estimate:
     """Return the change as an estimate; nothing changed is exactly zero, which has no error."""
-    if strategy == Strategy("odds", 1.0):
+    if strategy.changes_nothing:
         return Estimate(estimand="change", estimate=0.0, std_error=0.0, ci_low=0.0, ci_high=0.0)
     return Estimate.of("change", change.value, change.std_error)
 

@@ -118,7 +118,7 @@ class SustainedEffects:
             f"{self.treatment} over {self.n_decisions} decision points, mean {self.outcome} as it goes "
             f"{self.as_it_goes:.4g} ({self.n_rows:,} rows of {self.n_users:,} users)"
         ]
-        lines += [_line(p) for p in self.points if not (p.strategy.kind == "odds" and p.strategy.amount == 1)]
+        lines += [_line(p) for p in self.points if not p.strategy.changes_nothing]
         if self.verdict is not None:
             lines.append(f"verdict: {self.verdict.replace('_', ' ')}")
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])

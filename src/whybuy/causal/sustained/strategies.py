@@ -61,12 +61,17 @@ class Strategy:
         return self.kind in ("always", "never")
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether everything goes as it does."""
+        return self.kind == "odds" and self.amount == 1
+
+    @property
     def label(self) -> str:
         """What it is, in words."""
         if self.is_static:
             return f"{self.kind} do it"
         if self.kind == "odds":
-            return "as it goes" if self.amount == 1 else f"odds times {self.amount:g}"
+            return "as it goes" if self.changes_nothing else f"odds times {self.amount:g}"
         return f"{self.kind} {self.amount:.0%}"
 
     def chance(self, pi: Float64) -> Float64:

@@ -75,6 +75,8 @@ class Sequential:
         xi = self.decisions[-1].Y
         steps = list(zip(self.decisions, self.pi, strict=True))
         for rows, pi in reversed(steps):
+            if strategy.changes_nothing:  # the correction takes back whatever is fitted
+                break
             m0, m1 = self._arms(rows, xi)
             xi = corrected(xi, rows.T, pi, (m0, m1), strategy)
         weight, chance = np.ones(len(xi)), []
