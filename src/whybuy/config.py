@@ -168,6 +168,8 @@ class CausalConfig(_Table):
         default_factory=lambda: ["view", "search", "favorite", "cart", "remove", "review", "purchase"]
     )
     outcomes: list[str] = Field(default_factory=lambda: ["purchase"])
+    further: list[str] = Field(default_factory=list)
+    """Treatments beside those: a category, item or brand that is too rare to be among them, as ``view:brand=acme``."""
     categories: int = 50
     """The commonest categories that get behaviors of their own (items where the log has no categories)."""
     smallest_effect: float = 0.005

@@ -28,6 +28,7 @@ from whybuy.progress import live
 from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
+    from whybuy.causal.certificate import Certificate
     from whybuy.causal.effects import Effect, Effects
     from whybuy.causal.graph import EffectGraph
     from whybuy.causal.heterogeneity import Heterogeneity
@@ -276,6 +277,31 @@ def second_opinion(log: Any, *, horizon: str | None = None) -> "SecondOpinion":
             horizon=horizon or opened.config.horizons[0],
             report=pipeline.report,
         )
+
+
+def certify(log: Any, *, copies: int | None = None, markers: int = 12, outcomes: int = 8) -> "Certificate":
+    """Return whether the adjustment holds on this log, told by planted behaviors whose true effects are known.
+
+    Every copy of the log is trained on anew, which takes as long as the first training did; finished copies are kept.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    copies : of the log; as many as 200 pairs need where None, at most 6
+    markers : planted behaviors per copy, a third of them with effects
+    outcomes : the commonest that pairs are made with
+
+    Raises
+    ------
+    QuestionError
+        No causal question can be asked of the log, or it cannot be marked.
+    """
+    from whybuy import certified
+    from whybuy.causal.certificate.certify import Budget
+
+    budget = Budget(copies=copies, markers=markers, outcomes=outcomes)
+    with _opened(log)._pipeline() as pipeline:
+        return certified.certify(pipeline, certified.plan_certificate(pipeline, budget))
 
 
 def answered(pipeline: Pipeline, question: "Question") -> "Effect":

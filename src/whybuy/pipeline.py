@@ -44,6 +44,10 @@ TRACKING = "tracking"
 """Beside the stages: losses for TensorBoard or MLflow."""
 TEXT_CACHE = "text-cache"
 """Beside the stages: vectors of texts by their hash."""
+CERTIFICATE = "certificate"
+"""A stage that no other needs, see :mod:`whybuy.certified`."""
+COPIES = "certificate-copies"
+"""Beside the stages: what the certificate's finished copies said."""
 TRUTH = "truth.json"
 CARD = "workspace.json"
 """Beside the stages: which config the workspace was made from."""
@@ -175,17 +179,35 @@ class Pipeline:
             found[name] = {
                 "settings": self.config.model_dump(mode="json", include=stage.settings),
                 "needs": {need: fingerprint(found[need]) for need in stage.needs},
-            } | self._from_outside(name)
+            } | self._from_outside(name, found)
         return found
 
-    def _from_outside(self, name: str) -> dict[str, Any]:
-        """Return what a stage is made from beside settings and stages."""
+    def _from_outside(self, name: str, before: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return what a stage is made from beside settings and the stages ``before`` it."""
         if name == "events":
             return {"sources": source_files(self.config), "key": _key_mark(self.config)}
         if name == "report":
             # With the extra installed the report holds a second opinion that it lacked before.
-            return {"truth": _content(self.workspace.root / TRUTH), "lacks": missing_for_discovery()}
+            certificate = self.certificate(made_from=fingerprint(before["scan"]))
+            return {
+                "truth": _content(self.workspace.root / TRUTH),
+                "lacks": missing_for_discovery(),
+                "certificate": None if certificate is None else _content(certificate),
+            }
         return {}
+
+    def certificate(self, *, made_from: str) -> Path | None:
+        """Return the file of the certificate that was made from a scan; None where there is none or another's."""
+        try:
+            card = json.loads((self.folder(CERTIFICATE) / STAGE_CARD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return self.folder(CERTIFICATE) / f"{CERTIFICATE}.json" if card["inputs"]["scan"] == made_from else None
+
+    def made_from(self, name: str) -> str:
+        """Return the fingerprint of what a finished stage was made from."""
+        card = json.loads((self.folder(name) / STAGE_CARD).read_text(encoding="utf-8"))
+        return str(card["fingerprint"])
 
     def _adopt(self) -> None:
         """Note the config; drop the truth of a demo shop where the workspace now holds another log."""
@@ -270,24 +292,12 @@ def _can_take_part(task: dict[str, Any]) -> None:
 
 def _train_together(run: Pipeline, folder: Path | None, checkpoints: Path) -> Any:
     """Train the twins with all processes of this run; return what it took where there is a ``folder`` to save in."""
-    import torch
-
-    from whybuy.behavior.devices import part
+    from whybuy.behavior.devices import deterministic, part
     from whybuy.behavior.twins import Beside, train_twins
 
-    # Sums taken in another order differ in the last bit, and training lets that grow: without this a run that was
-    # killed and started again would not end where an undisturbed one does.
-    memory: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    # Memory that nobody has written is read by nobody here; filling it took a quarter of a small step.
-    memory.fill_uninitialized_memory = False
-    try:
-        beside = Beside(checkpoints, None if folder is None else run.workspace.root / TRACKING)
+    beside = Beside(checkpoints, None if folder is None else run.workspace.root / TRACKING)
+    with deterministic():
         cost = train_twins(run.store, run.log, run.config, folder, beside=beside, report=run.report)
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        memory.fill_uninitialized_memory = before[1]
     part()
     return cost
 
@@ -329,7 +339,12 @@ def _report(run: Pipeline, folder: Path) -> None:
 
     opinion = folder / OPINION
     opinion.write_text(json.dumps(_second_opinion(run), allow_nan=False), encoding="utf-8")
-    payload = collect(run.workspace.root, smallest_effect=run.config.causal.smallest_effect, opinion=opinion)
+    payload = collect(
+        run.workspace.root,
+        smallest_effect=run.config.causal.smallest_effect,
+        opinion=opinion,
+        is_certified=run.certificate(made_from=run.made_from("scan")) is not None,
+    )
     write_report(payload, folder / REPORT)
 
 
@@ -351,7 +366,7 @@ def _second_opinion(run: Pipeline) -> dict[str, Any]:
 
 
 _READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy")
-_QUESTIONS = ("treatments", "outcomes", "categories")
+_QUESTIONS = ("treatments", "outcomes", "further", "categories")
 _ASKED = {"horizons": True, "lookback": True, "seed": True}
 
 STAGES = {

@@ -11,7 +11,8 @@ import numpy as np
 
 from whybuy import columns as c
 from whybuy.config import CausalConfig, duration_ms
-from whybuy.events.behaviors import Behavior, Kind
+from whybuy.errors import ConfigError
+from whybuy.events.behaviors import Behavior, Kind, parse_behavior
 from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Ints, SequenceStore, Vocabulary
@@ -48,6 +49,24 @@ class Family:
         return [(b, a) for b in self.treatments for a in self.outcomes]
 
 
+def _further(text: str) -> Behavior:
+    """Return a treatment that the config names.
+
+    Raises
+    ------
+    ConfigError
+        Events are told by their text alone, which the model has no head for.
+    """
+    behavior = parse_behavior(text)
+    if behavior.kind in ("query", "campaign"):
+        raise ConfigError.of(
+            found=f"[causal] further names {behavior}",
+            needed="a category, an item, a brand or any target",
+            do=f"Leave it out and ask `whybuy effects --treatment {behavior}`, which needs no head of its own",
+        )
+    return behavior
+
+
 def too_rare(behavior: Behavior, n_events: int, n_users: int) -> str | None:
     """Return why a behavior is too rare for any effect, in words; None where it is not."""
     if n_events >= MIN_EVENTS and n_users >= MIN_USERS:
@@ -62,11 +81,13 @@ def family_of(store: SequenceStore, config: CausalConfig) -> Family:
     vocabulary = store.vocabulary
     targets = _targets(store, vocabulary, config.categories)
     actions = list(dict.fromkeys([*config.treatments, *config.outcomes]))
-    candidates = [Behavior(action, kind, name) for action in actions for kind, name in targets]
+    further = [_further(text) for text in config.further]
+    usual = [Behavior(action, kind, name) for action in actions for kind, name in targets]
+    candidates = list(dict.fromkeys([*usual, *further]))
     counted = _support(store, BehaviorIndex.of(tuple(candidates), vocabulary))
     present = [b for b in candidates if counted[b][0] > 0]
     return Family(
-        treatments=tuple(b for b in present if b.action in config.treatments),
+        treatments=tuple(b for b in present if b.action in config.treatments or b in further),
         outcomes=tuple(b for b in present if b.action in config.outcomes),
         n_events={b: counted[b][0] for b in present},
         n_users={b: counted[b][1] for b in present},

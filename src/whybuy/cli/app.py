@@ -12,7 +12,7 @@ import typer
 
 import whybuy
 from whybuy.behavior.processes import Processes, first_to_fail, leading
-from whybuy.cli import act, answer, run, setup
+from whybuy.cli import act, answer, certify, run, setup
 from whybuy.cli.session import INTERRUPTED, USER_CAN_MEND
 from whybuy.errors import WhybuyError
 from whybuy.pipeline import take_part
@@ -36,6 +36,7 @@ for _command in (
     run.report,
     answer.effects,
     answer.whatif,
+    certify.certify,
     act.recommend,
     act.campaign,
     act.profile,

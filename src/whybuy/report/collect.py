@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from whybuy.behavior.calibration import Reliability
+from whybuy.causal.certificate import Certificate
 from whybuy.causal.opinions import SecondOpinion
 from whybuy.columns import ACTION, TIME_MS
 from whybuy.config import CausalConfig
@@ -47,7 +48,11 @@ Part = TypeVar("Part")
 
 
 def collect(
-    workspace_root: Path, *, smallest_effect: float | None = None, opinion: Path | None = None
+    workspace_root: Path,
+    *,
+    smallest_effect: float | None = None,
+    opinion: Path | None = None,
+    is_certified: bool = True,
 ) -> ReportPayload:
     """Return what the report of a workspace says.
 
@@ -56,6 +61,7 @@ def collect(
     workspace_root : the folder that the stages were written to
     smallest_effect : effects inside plus or minus this count as none; the default of the config where absent
     opinion : where the second opinion stands; beside the workspace's report where absent
+    is_certified : whether the certificate in the workspace is of the effects in the workspace
     """
     smallest = CausalConfig().smallest_effect if smallest_effect is None else smallest_effect
     log = _part(workspace_root / "events" / "quality.json", _log_facts, "Run `whybuy run`.")
@@ -76,6 +82,7 @@ def collect(
         effects=effects,
         graph=graph,
         opinion=_part(opinion or workspace_root / "report" / OPINION, _opinion, "Run `whybuy run`."),
+        certificate=_certificate(workspace_root / "certificate" / "certificate.json", is_current=is_certified),
         model=model,
         campaigns=_campaigns(workspace_root / "campaign" / "campaigns.json", log),
         samples=_part(workspace_root / "recommend" / "samples.json", _samples, "Run `whybuy run`."),
@@ -205,6 +212,16 @@ def _first_horizon(raw: dict[str, list[dict[str, Any]]]) -> tuple[Reliability, .
 
 def _opinion(raw: Any, _: Path) -> SecondOpinion | Missing:
     return Missing(clip(raw["refused"], 2 * MAX_TEXT)) if "refused" in raw else SecondOpinion.from_json(raw)
+
+
+def _certificate(path: Path, *, is_current: bool) -> Certificate | Missing:
+    """Return the certificate, or how to get one."""
+    ask = "`whybuy certify` plants behaviors with known effects into copies of this log and runs everything again."
+    if not path.is_file():
+        return Missing(f"Nobody has asked for a certificate yet, since it trains on every copy anew. {ask}")
+    if not is_current:
+        return Missing(f"There is a certificate, but log, settings or code have changed since. {ask}")
+    return _part(path, lambda raw, _: Certificate.from_json(raw), "Run `whybuy certify`.")
 
 
 # --- campaigns, recommendations, profiles -------------------------------------------------------------------------

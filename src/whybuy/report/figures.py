@@ -11,6 +11,8 @@ from html import escape
 import plotly.graph_objects as go
 
 from whybuy.behavior.calibration import Reliability
+from whybuy.causal.certificate import Certificate
+from whybuy.causal.certificate.picture import add_errors
 from whybuy.causal.drawing import add_graph
 from whybuy.causal.graph import EffectGraph
 from whybuy.report.marks import (
@@ -104,6 +106,11 @@ def cloud(effects: EffectsPart) -> go.Figure:
 def graph(found: EffectGraph) -> go.Figure:
     """Return the surest effects as arrows, layers from search to purchase."""
     return add_graph(blank_figure(height=300), found)
+
+
+def certificate(found: Certificate) -> go.Figure:
+    """Return how far the answers to planted behaviors are from their known truth, the naive answer beside."""
+    return add_errors(blank_figure(height=300), found)
 
 
 def timeline(found: Timeline) -> go.Figure:

@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 from plotly.graph_objects import Figure
 
 import whybuy
+from whybuy.causal.certificate import Certificate
+from whybuy.causal.certificate.result import TESTS_NOT
 from whybuy.causal.drawing import MAX_EDGES
 from whybuy.causal.effects import VERDICTS, Effect, Estimate
 from whybuy.causal.graph import EffectGraph
@@ -79,6 +81,7 @@ def render(payload: ReportPayload) -> str:
             verdicts=VERDICTS,
             assumes=ASSUMES,
             max_edges=MAX_EDGES,
+            tests_not=TESTS_NOT,
         )
     )
 
@@ -98,6 +101,8 @@ def _figures(payload: ReportPayload) -> dict[str, Figure]:
         found |= {name: figure for name, figure in loves if figure is not None}
     if isinstance(payload.graph, EffectGraph) and payload.graph.edges:
         found["graph"] = figures.graph(payload.graph)
+    if isinstance(payload.certificate, Certificate):
+        found["certificate"] = figures.certificate(payload.certificate)
     if not isinstance(payload.model, Missing):
         found |= _model_figures(payload.model)
     if not isinstance(payload.campaigns, Missing):

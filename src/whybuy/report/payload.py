@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from whybuy.behavior.calibration import Reliability
+from whybuy.causal.certificate import Certificate
 from whybuy.causal.effects import Effect
 from whybuy.causal.graph import EffectGraph
 from whybuy.causal.opinions import SecondOpinion
@@ -273,6 +274,7 @@ class ReportPayload:
     effects: EffectsPart | Missing
     graph: EffectGraph | Missing
     opinion: SecondOpinion | Missing
+    certificate: Certificate | Missing
     model: ModelPart | Missing
     campaigns: CampaignsPart | Missing
     samples: tuple[Sample, ...] | Missing
