@@ -106,6 +106,17 @@ def test_a_question_that_was_not_scanned_is_answered_now(shop, conforms):
     assert answer["effects"][0]["horizon"] == "3d"
 
 
+def test_planted_behaviors_are_judged_and_the_report_shows_them(shop, conforms):
+    answer = shop.ask("certify", "--copies", "1", "--markers", "3", "--outcomes", "1")
+    conforms(answer, "certify")
+    assert [p["kind"] for p in answer["pairs"]] == ["non-null", "null", "null"]
+    assert answer["pairs"][1]["truth"] == 0
+    page = Path(answer["report"]).read_text(encoding="utf-8")
+    assert 'id="plot-certificate"' in page
+    assert shop.ask("certify", "--copies", "1", "--markers", "3", "--outcomes", "1") == answer
+    assert all(stage["seconds"] is None for stage in shop.ask("run")["stages"])
+
+
 def test_what_if_one_person_did_that(shop, conforms):
     user = pd.read_parquet(shop.root / "events" / "users.parquet")["user_id"].iloc[0]
     words = ("whatif", "--user", user, "--do", "view:phones", "--outcome", "purchase:cases")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from whybuy.causal.certificate import Certificate, MarkedPair
 from whybuy.report import collect
 
 DAY_MS = 86_400_000
@@ -220,6 +221,21 @@ def profiles_json():
     return {"stages": stages, "examples": [{"user_id": u, "summary": lines} for u in ("u0017", "用户-42", "مستخدم٧")]}
 
 
+def certificate_json():
+    """Twenty pairs without and ten with an effect; co-occurrence is off by 3 points, one interval misses."""
+    pairs = [
+        MarkedPair(
+            copy=1, marker=f"click:mark{k}", outcome="purchase:bags", kind=kind, like="view:shoes", frequency=0.1,
+            explained=0.05, n_treated=900, naive=truth + 0.03, estimate=truth + error, std_error=0.004,
+            ci_low=truth + error - 0.008, ci_high=truth + error + 0.008, truth=truth, truth_error=0.0, verdict="none",
+        )
+        for k in range(30)
+        for kind, truth in [("null", 0.0) if k < 20 else ("non-null", 0.02)]
+        for error in [0.009 if k == 3 else 0.001]
+    ]  # fmt: skip
+    return Certificate(horizon="7d", pairs=tuple(pairs), notes=("30 pairs instead of 200.",)).to_json()
+
+
 def opinion_json():
     """Three pairs: all agree, PC and Granger each differ, nothing can be told."""
 
@@ -274,6 +290,7 @@ def write_workspace(root: Path) -> Path:
     write_json(root / "recommend" / "samples.json", samples_json())
     write_json(root / "profile" / "summary.json", profiles_json())
     write_json(root / "report" / "second_opinion.json", opinion_json())
+    write_json(root / "certificate" / "certificate.json", certificate_json())
     truths = [{"treatment": b, "outcome": a, "truth": t, "std_error": 0.0004, "kind": ""} for b, a, t in TRUTHS]
     write_json(root / "truth.json", truths)
     return root

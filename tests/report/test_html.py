@@ -18,6 +18,7 @@ PLOTS = {
     "cloud",
     "funnel",
     "graph",
+    "certificate",
     "training",
     "nuisance",
     "calibration",
@@ -92,6 +93,18 @@ def test_the_graph_and_the_second_opinion_in_words(page):
     assert "×1.49 [1.35, 1.65]" in page.text
     assert "Where they differ, and why (1)" in page.text
     assert "Not compared" in page.text
+
+
+def test_the_certificate_in_words(page, workspace, put):
+    assert "the adjustment cannot be judged with so few pairs." in page.text
+    # Errors of 19 pairs are .1 points, of one .9: root mean square .22, in standard errors of .4 points .56.
+    assert "without effect200 95.0% [76.4, 99.1]0.56+0.1400.223.000" in page.text
+    assert "30 pairs instead of 200." in page.text
+    assert "Hidden confounding is not tested" in page.text
+    stale = Page(render(collect(workspace, is_certified=False))).text
+    assert "log, settings or code have changed since" in stale
+    (workspace / "certificate" / "certificate.json").unlink()
+    assert "Nobody has asked for a certificate yet" in Page(render(collect(workspace))).text
 
 
 def test_paths_stand_with_what_is_missing(workspace, put, effect):
@@ -237,7 +250,7 @@ def test_twenty_thousand_effects_leave_the_report_small(workspace, put, effect, 
 
 def test_an_empty_workspace_gives_a_report_that_says_why(tmp_path):
     page = Page(render(collect(tmp_path)))
-    assert page.text.count("Not in this report.") == 12
+    assert page.text.count("Not in this report.") == 13
     assert "What this report cannot tell" in page.text
     assert page.tags.count("script") == 2
 
@@ -253,6 +266,7 @@ def test_an_empty_workspace_gives_a_report_that_says_why(tmp_path):
         "recommend/samples.json",
         "profile/summary.json",
         "report/second_opinion.json",
+        "certificate/certificate.json",
         "truth.json",
     ],
 )

@@ -1,7 +1,7 @@
 """A small shop from its scan to its certificate: what is planted, that everything is run again, and what is kept.
 
-The shop is that of ``test_small_study``: after a cart of bags the next event is a purchase of bags half the time, so that
-whatever follows carts confounds.
+The shop is that of ``test_small_study``: after a cart of bags the next event is a purchase of bags half the time, so
+whatever follows carts is confounded.
 """
 
 import json
@@ -16,7 +16,7 @@ from whybuy.behavior.twins import family_in, train_twins
 from whybuy.causal.certificate import certify as room
 from whybuy.causal.certificate.certify import Budget, Plan, certify
 from whybuy.causal.certificate.copied import Planting, mark_names
-from whybuy.causal.certificate.markers import explained, learn_markers, likenesses, rules_of
+from whybuy.causal.certificate.markers import Likeness, explained, learn_markers, likenesses, rules_of
 from whybuy.causal.certificate.past import Asked, Lessons, is_learner
 from whybuy.causal.certificate.walk import walk
 from whybuy.causal.scan import read_effects, scan_log
@@ -92,6 +92,8 @@ def test_those_who_are_learned_from_are_left_out_and_others_in_the_next_copy(stu
     assert 40 < len(learners) < 80
     ids = np.array(sorted(kept | learners), object)
     assert not (is_learner(ids, n_users=240, copy=0) & is_learner(ids, n_users=240, copy=1)).any()
+    many = np.array([f"user {k}" for k in range(100_000)], object)
+    assert is_learner(many, n_users=100_000, copy=3).sum() == pytest.approx(4_000, rel=0.1)
 
 
 def test_a_copy_is_the_log_with_lines_more(study, planted):
@@ -172,8 +174,12 @@ def test_what_cannot_be_certified(study, lessons):
         Plan.of(orders, Budget())
     with pytest.raises(QuestionError, match="0 copies, 12 markers and 8 outcomes were asked for"):
         Budget(copies=0)
-    with pytest.raises(QuestionError, match="No outcome follows 30 decisions"):
+    with pytest.raises(QuestionError, match="The scan could answer no pair"):
         learn_markers(lessons, NAMES, [], n_spiked=1, rng=np.random.default_rng(0))
+    never = replace(lessons.questions.protocol, end_ms=lessons.protocol.start_ms)
+    short = replace(lessons, questions=replace(lessons.questions, protocol=never))
+    with pytest.raises(QuestionError, match="No outcome follows 30 decisions"):
+        learn_markers(short, NAMES, [Likeness("view:*", 0.1, 0.1)], n_spiked=1, rng=np.random.default_rng(0))
     actions = dict.fromkeys(
         ("click", "redeem", "rating", "return", "review", "remove", "favorite", "search", "cart", "view"), 1
     )

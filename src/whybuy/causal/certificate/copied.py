@@ -146,7 +146,8 @@ class Planting:
         spiked = rules.first(sum(not m.is_null for m in self.markers))
         gain, weight = gains(past, spiked, seed=self.seed, afresh=self.seed + 1, asked=trials)
         sizes = (len(moments), int(past.decided.sum()), sequences.n_users, planted.n_events)
-        return _Part(sizes, walked.mark.sum(axis=0, dtype=np.int64), gain, weight)
+        told = (weight > 0).any(axis=(1, 2))
+        return _Part(sizes, walked.mark.sum(axis=0, dtype=np.int64), gain[told], weight[told])
 
 
 @dataclass(frozen=True)

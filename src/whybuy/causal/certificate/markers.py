@@ -137,8 +137,14 @@ def learn_markers(
     QuestionError
         No outcome is common enough among the users to learn from, or the log has no behavior to be like.
     """
+    if not like:
+        raise QuestionError.of(
+            found="The scan could answer no pair of this log",
+            needed="a treatment with an estimate, which markers can be like",
+            do="Bring a longer log",
+        )
     teachable = [a for a in range(len(lessons.outcomes)) if lessons.followed(a).sum() >= _FEWEST]
-    if not teachable or not like:
+    if not teachable:
         raise QuestionError.of(
             found=f"No outcome follows {_FEWEST} decisions of the users that marks are learned on",
             needed="a log with more purchases",

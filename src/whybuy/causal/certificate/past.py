@@ -16,8 +16,7 @@ from whybuy.events.sequences import EVENT_FIELDS, Bools, Ints, Sequences, Sequen
 
 Bytes = npt.NDArray[np.uint8]
 
-_SHARES = 1_000
-_LEARNERS = 400
+_FEW_LEARNERS, _MANY_LEARNERS = 400, 4_000
 _SHARE_OF_LEARNERS = (0.1, 0.25)
 _MOST_DONORS = 5_000
 _SALT = "whybuy spikes 01"  # pandas wants 16 characters
@@ -156,7 +155,12 @@ def user_keys(user_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
 
 
 def is_learner(user_ids: npt.NDArray[np.object_], *, n_users: int, copy: int) -> Bools:
-    """Return (n_users,) which users are left out of a copy: a tenth, up to a quarter where that is too few."""
-    share = round(_SHARES * float(np.clip(_LEARNERS / max(n_users, 1), *_SHARE_OF_LEARNERS)))
-    place = (user_keys(user_ids) >> np.uint64(17)) % np.uint64(_SHARES)
-    return (place.astype(np.int64) - copy * share) % _SHARES < share
+    """Return (n_users,) which users are left out of a copy.
+
+    A tenth, up to a quarter where that is too few to learn from, and no more than are of use.
+    """
+    n = max(n_users, 1)
+    share = min(float(np.clip(_FEW_LEARNERS / n, *_SHARE_OF_LEARNERS)), _MANY_LEARNERS / n)
+    place = (user_keys(user_ids) & np.uint64(2**32 - 1)).astype(float) / 2.0**32
+    found: Bools = (place - copy * share) % 1.0 < share
+    return found

@@ -15,7 +15,7 @@ _PAIR_PIXELS, _MOST_PIXELS = 5, 900
 def add_errors(figure: go.Figure, certificate: "Certificate") -> go.Figure:
     """Draw estimate minus truth with 95% intervals and the naive answer's error on ``figure``, which is returned.
 
-    x in percentage points; a row per pair, null pairs on top, each kind sorted by the naive error.
+    x in percentage points; a row per pair, those without effect on top, each kind sorted by the naive error.
     """
     drawn = [(p, errors) for p in certificate.pairs if (errors := p.errors) is not None]
     drawn.sort(key=lambda one: (one[0].kind != "null", one[1].naive))
@@ -33,7 +33,10 @@ def add_errors(figure: go.Figure, certificate: "Certificate") -> go.Figure:
             figure, name, color, [(at, *one) for at, one in enumerate(drawn) if one[1].is_covered is covered]
         )
     n_null = sum(p.kind == "null" for p, _ in drawn)
-    ticks = [(n_null / 2, "null", n_null), ((n_null + len(drawn)) / 2, "non-null", len(drawn) - n_null)]
+    ticks = [
+        (n_null / 2, "without<br>effect", n_null),
+        ((n_null + len(drawn)) / 2, "with an<br>effect", len(drawn) - n_null),
+    ]
     ticks = [tick for tick in ticks if tick[2]]
     figure.add_vline(x=0, line_width=1.2, line_color="#7A828C", layer="below")
     if 0 < n_null < len(drawn):
