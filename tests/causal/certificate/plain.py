@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whybuy.causal.certificate.walk import Past, Rules
+from whybuy.causal.certificate.arrays import Past, Rules
 
 MASK = 2**64 - 1
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from whybuy.causal.certificate.walk import Past, Rules
+from whybuy.causal.certificate.arrays import Past, Rules
 
 HOUR, DAY = 3_600_000, 86_400_000
 HORIZON = 5 * DAY

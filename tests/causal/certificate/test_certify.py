@@ -13,12 +13,14 @@ import pytest
 from tests.causal.test_small_study import shop
 from whybuy.behavior.family import family_of
 from whybuy.behavior.twins import family_in, train_twins
+from whybuy.causal import confirm
 from whybuy.causal.certificate import certify as room
 from whybuy.causal.certificate.certify import Budget, Plan, certify
 from whybuy.causal.certificate.copied import Planting, mark_names
 from whybuy.causal.certificate.markers import Likeness, explained, learn_markers, likenesses, rules_of
 from whybuy.causal.certificate.past import Asked, Lessons, is_learner
 from whybuy.causal.certificate.walk import walk
+from whybuy.causal.confirm import Nuisance
 from whybuy.causal.scan import read_effects, scan_log
 from whybuy.causal.study import Study
 from whybuy.config import config_from_dict
@@ -156,6 +158,21 @@ def test_everything_is_run_again_and_a_finished_copy_is_kept(study, tmp_path, mo
     assert certify(study, plan, tmp_path / "copies") == found
     card = json.loads((tmp_path / "copies" / "copy-1.json").read_text())
     assert len(card) == 6
+
+
+def test_an_engine_that_adjusts_for_nothing_is_found_out(study, tmp_path, monkeypatch):
+    def constant(table, pairs, *, seed, report):
+        e, m = (
+            {b: np.full(len(table), values.mean()) for b, values in found.items()}
+            for found in (table.is_behavior, table.outcome)
+        )
+        return Nuisance(e, m, m)
+
+    monkeypatch.setattr(confirm, "fit_nuisance", constant)
+    found = certify(study, Plan.of(study, Budget(copies=1, markers=6, outcomes=2)), tmp_path / "copies")
+    assert found.finding == "does not hold"
+    assert found.kinds[0].finding == "does not hold"
+    assert found.kinds[0].rmse == pytest.approx(found.kinds[0].naive_rmse, rel=0.1)
 
 
 def test_a_plan_says_what_a_small_log_lacks(study):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.causal.certificate.small import past, rules
+from whybuy.causal.certificate.arrays import Past, Walked
 from whybuy.causal.certificate.result import Certificate, KindResult, MarkedPair, wilson
-from whybuy.causal.certificate.walk import Past, Walked, gains, walk
+from whybuy.causal.certificate.walk import gains, walk
 from whybuy.causal.checks import PairData
 from whybuy.causal.confirm import clustered_ato
 from whybuy.causal.effects import Estimate, Naive

@@ -5,7 +5,8 @@ import pytest
 
 from tests.causal.certificate.plain import Person, true_effects
 from tests.causal.certificate.small import past, rules
-from whybuy.causal.certificate.walk import Past, _keys, gains, ingredients, walk
+from whybuy.causal.certificate.arrays import Past
+from whybuy.causal.certificate.walk import _keys, gains, ingredients, walk
 
 
 def test_every_moment_is_that_of_a_plain_loop():

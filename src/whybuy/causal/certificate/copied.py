@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from whybuy import columns as c
+from whybuy.causal.certificate.arrays import Float64, Walked
 from whybuy.causal.certificate.markers import Marker, rules_of
 from whybuy.causal.certificate.past import Lessons, is_learner
-from whybuy.causal.certificate.walk import Float64, Walked, gains, walk
+from whybuy.causal.certificate.walk import gains, walk
 from whybuy.causal.clusters import ratio_of_sums
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import Behavior

@@ -19,8 +19,9 @@ from scipy.special import entr, expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from whybuy.behavior.family import HALF_LIVES
+from whybuy.causal.certificate.arrays import N_CHANNELS, Rules
 from whybuy.causal.certificate.past import Lessons
-from whybuy.causal.certificate.walk import N_CHANNELS, Rules, ingredients, walk
+from whybuy.causal.certificate.walk import ingredients, walk
 from whybuy.causal.effects import Effect
 from whybuy.errors import QuestionError
 from whybuy.events.features import decayed_counts

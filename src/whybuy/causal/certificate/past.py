@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whybuy.causal.certificate.walk import Past
+from whybuy.causal.certificate.arrays import Past
 from whybuy.causal.trials import Protocol
 from whybuy.events.behaviors import Behavior
 from whybuy.events.moments import BehaviorIndex, Moments, decisions, prefix_counts, within
