@@ -1,16 +1,16 @@
 """A small shop from its scan to its certificate: what is planted, that everything is run again, and what is kept.
 
-The shop is that of ``test_small_study``: after a cart of bags the next event is a purchase of bags half the time, so
-whatever follows carts is confounded.
+The shop: 240 users, 30 days, an event every 8 hours. Moods last five days on average: in one people cart and buy bags,
+in the other they look at shoes. So carts tell of purchases, and what follows carts is confounded.
 """
 
 import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tests.causal.test_small_study import shop
 from whybuy.behavior.family import family_of
 from whybuy.behavior.twins import family_in, train_twins
 from whybuy.causal import confirm
@@ -31,7 +31,27 @@ from whybuy.events.sequences import EVENT_FIELDS, encode_log
 from whybuy.events.shards import ingest
 from whybuy.progress import quiet
 
+HOUR = 3_600_000
+N_USERS, N_EVENTS = 240, 90
 NAMES = [f"click:mark{k}" for k in (1, 2, 3)]
+
+
+def shop() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kinds = [("view", "shoes"), ("view", "bags"), ("favorite", "shoes"), ("cart", "bags"), ("purchase", "bags")]
+    odds = np.array([[0.5, 0.2, 0.25, 0.03, 0.02], [0.2, 0.2, 0.05, 0.35, 0.2]]).cumsum(axis=1)
+    mood = np.cumsum(rng.random((N_USERS, N_EVENTS)) < 1 / 15, axis=1) % 2
+    choice = (rng.random((N_USERS, N_EVENTS, 1)) > odds[mood][..., :-1]).sum(axis=2).ravel()
+    user = np.repeat(np.arange(N_USERS), N_EVENTS)
+    return pd.DataFrame(
+        {
+            "user_id": [f"{u:04d}" for u in user],
+            "ts": 1_700_000_000_000 + np.tile(np.arange(N_EVENTS) * 8 * HOUR, N_USERS) + user,
+            "action": [kinds[i][0] for i in choice],
+            "category": [kinds[i][1] for i in choice],
+            "item_id": [f"{kinds[i][1]}-{u % 4}" for i, u in zip(choice, user, strict=True)],
+        }
+    )
 
 
 @pytest.fixture(scope="module")

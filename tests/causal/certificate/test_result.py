@@ -7,7 +7,7 @@ import pytest
 
 from tests.causal.certificate.small import past, rules
 from whybuy.causal.certificate.arrays import Past, Walked
-from whybuy.causal.certificate.result import Certificate, KindResult, MarkedPair, wilson
+from whybuy.causal.certificate.result import Certificate, KindResult, MarkedPair, effective_pairs, wilson
 from whybuy.causal.certificate.walk import gains, walk
 from whybuy.causal.checks import PairData
 from whybuy.causal.confirm import clustered_ato
@@ -23,9 +23,22 @@ MISSED = replace(PAIR, estimate=0.01, ci_low=0.006, ci_high=0.014, verdict="stro
 
 def test_wilson_by_hand():
     # 9 of 10: (.9 + 3.8415 / 20) / (1 + .38415) = .7892, half 1.96 sqrt(.009 + 3.8415 / 400) / 1.38415 = .1932
-    assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(20, 20)[1] == 1.0
+    assert wilson(0.9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+    assert wilson(1.0, 20)[1] == 1.0
+
+
+def test_pairs_that_hit_and_miss_together_count_as_one():
+    alone = [k % 10 != 0 for k in range(100)]
+    assert effective_pairs(alone, range(100)) == 100
+    # Ten markers of ten pairs, of which one misses altogether: no more is known than of ten pairs.
+    assert effective_pairs([k >= 10 for k in range(100)], [k // 10 for k in range(100)]) == 10
+    assert effective_pairs([True] * 30, [1] * 30) == 30
+    assert effective_pairs([True, False], ["a", "a"]) == 1
+
+
+def several(pairs: list[MarkedPair]) -> list[MarkedPair]:
+    return [replace(pair, marker=f"click:mark{k}") for k, pair in enumerate(pairs)]
 
 
 def test_a_kind_is_summed_up():
@@ -50,7 +63,7 @@ def test_a_kind_is_summed_up():
     ],
 )
 def test_what_null_pairs_say(pairs, finding):
-    assert KindResult.of("null", pairs).finding == finding
+    assert KindResult.of("null", several(pairs)).finding == finding
 
 
 def test_the_worst_kind_decides():
@@ -104,7 +117,7 @@ def certificate(*, broken: bool) -> Certificate:
             numbers = {name: getattr(e, name) for name in ("estimate", "std_error", "ci_low", "ci_high")}
             verdict = "strong" if e.p_value < 0.01 else "cannot_tell"
             kind = "non-null" if k < 2 else "null"
-            pair = replace(PAIR, copy=copy, marker=str(k), outcome=str(a), kind=kind, verdict=verdict, **numbers)
+            pair = replace(PAIR, copy=copy, marker=f"mark {k}", outcome=str(a), kind=kind, verdict=verdict, **numbers)
             pairs.append(replace(pair, naive=naive.difference, truth=float(truth[k, a])))
     return Certificate(horizon="5d", pairs=tuple(pairs))
 

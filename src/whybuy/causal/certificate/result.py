@@ -1,13 +1,14 @@
 """The certificate: what was planted, what was estimated, and whether the adjustment held."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Z95, Verdict
 
 if TYPE_CHECKING:
@@ -31,18 +32,37 @@ TESTS_NOT = (
 )
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95% score interval of a share.
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Return the 95% score interval of a share of ``n``.
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference (JASA, 1927).
     """
     if n == 0:
         return 0.0, 1.0
-    p, z2 = hits / n, Z95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    z2 = Z95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
     # At the ends of [0, 1] rounding would leave the interval by a hair.
-    return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)
+    return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
+
+
+def effective_pairs(hits: Sequence[bool], marker: Sequence[Hashable]) -> float:
+    """Return how many independent pairs would tell as much about the share of hits.
+
+    Pairs of one marker share its decisions. No fewer than there are markers; all of them where every pair is a hit or
+    none is, since then nothing tells how alike they are.
+
+    Source: Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data (Survey Methodology, 1998), the effective sample size.
+    """
+    share = sum(hits) / len(hits) if hits else 0.0
+    if share in (0.0, 1.0):
+        return float(len(hits))
+    _, cluster = np.unique([str(name) for name in marker], return_inverse=True)
+    n_markers = int(cluster.max()) + 1
+    error = clustered_ratio(np.array(hits, float), np.ones(len(hits)), cluster).std_error
+    told = share * (1 - share) / error**2 if error > 0 else float(n_markers)
+    return float(np.clip(told, n_markers, len(hits))) if math.isfinite(told) else float(n_markers)
 
 
 class Errors(NamedTuple):
@@ -107,9 +127,9 @@ class KindResult:
     n_pairs, n_refused : pairs with an estimate, and those without
     bias, rmse : mean and root mean square of estimate minus truth; None where there is no pair
     rms_z : root mean square of (estimate - truth) / standard error: 1 where the errors are as large as they say
-    coverage, coverage_low, coverage_high : of 95% intervals, with its Wilson interval, pairs taken as independent
+    coverage, coverage_low, coverage_high : of 95% intervals, with its Wilson interval at :func:`effective_pairs`
     naive_bias, naive_rmse : the same of co-occurrence
-    n_strong : pairs called strong
+    n_strong, strong_low : pairs called strong, and the lower end of the Wilson interval of their share
     """
 
     kind: Kind
@@ -124,6 +144,7 @@ class KindResult:
     naive_bias: float | None
     naive_rmse: float | None
     n_strong: int
+    strong_low: float
 
     @classmethod
     def of(cls, kind: Kind, pairs: Sequence[MarkedPair]) -> "KindResult":
@@ -132,8 +153,11 @@ class KindResult:
         found = [(p.errors, p.std_error) for p in mine if p.errors is not None]
         rows = [(errors.adjusted, errors.naive, std_error) for errors, std_error in found]
         adjusted, naive, std_error = np.array(rows, float).reshape(-1, 3).T
-        n, covered = len(found), sum(errors.is_covered for errors, _ in found)
-        low, high = wilson(covered, n)
+        n, marker = len(found), [(p.copy, p.marker) for p in mine if p.errors is not None]
+        covered = [errors.is_covered for errors, _ in found]
+        strong = [p.verdict == "strong" for p in mine if p.errors is not None]
+        coverage = sum(covered) / n if n else None
+        low, high = wilson(coverage or 0.0, effective_pairs(covered, marker))
         return cls(
             kind=kind,
             n_pairs=n,
@@ -141,18 +165,19 @@ class KindResult:
             bias=float(adjusted.mean()) if n else None,
             rmse=_root_mean_square(adjusted),
             rms_z=_root_mean_square(adjusted / std_error),
-            coverage=covered / n if n else None,
+            coverage=coverage,
             coverage_low=low,
             coverage_high=high,
             naive_bias=float(naive.mean()) if n else None,
             naive_rmse=_root_mean_square(naive),
-            n_strong=sum(p.verdict == "strong" for p in mine),
+            n_strong=sum(strong),
+            strong_low=wilson(sum(strong) / n if n else 0.0, effective_pairs(strong, marker))[0],
         )
 
     @property
     def finding(self) -> Finding:
         """Whether the adjustment holds for pairs of this kind."""
-        called_strong = self.kind == "null" and wilson(self.n_strong, self.n_pairs)[0] > FALSE_STRONG
+        called_strong = self.kind == "null" and self.strong_low > FALSE_STRONG
         if self.n_pairs and (self.coverage_high < LOWEST_COVERAGE or called_strong):
             return "does not hold"
         return "holds" if self.coverage_low >= KNOWN_ABOVE else "cannot tell"
