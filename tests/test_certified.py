@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import whybuy
 from tests.causal.certificate.test_result import PAIR
 from tests.test_pipeline import built, pipeline, rebuilt, shop  # noqa: F401 - fixtures
 from whybuy import certified
@@ -75,3 +76,13 @@ def test_the_cost_is_said_beforehand(shop, built):  # noqa: F811
 
 def test_no_stage_of_a_run_needs_it():
     assert CERTIFICATE not in STAGES
+
+
+def test_python_asks_the_same(shop, built, made, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(
+        Plan, "of", lambda study, budget: replace(PLAN, n_copies=budget.copies, n_markers=budget.markers)
+    )
+    run = pipeline(shop)
+    found = whybuy.certify(whybuy.Log(run.config, run.workspace.root), copies=2, markers=3)
+    assert found.pairs == (PAIR,)
+    assert made == [2]
