@@ -31,7 +31,7 @@ def test_a_certificate_in_words(shop, call, stages, asked):
     assert asked == [Budget(copies=2, markers=3, outcomes=1)]
     assert "6 pairs: 3 planted behaviors, 1 outcomes, copies of the log: 2. Every copy is trained on anew" in answer.err
     rows = [line.split() for line in answer.out.splitlines()]
-    assert rows[1] == ["null", "1", "0", "1.000", "0.207", "1.000", "0.500", "+.0010", "+.0010", "+.0400", "0"]
+    assert rows[1] == ["null", "1", "0", "1.000", "0.207", "1.000", "0.500", "+.0010", "0.0010", "0.0400", "0"]
     assert rows[2] == ["non-null", "0", "1", "-", "0.000", "1.000", "-", "-", "-", "-", "0"]
     assert "Hidden confounding is not tested" in answer.out
     assert "report.html" in answer.out

@@ -66,7 +66,12 @@ def _row(kind: "KindResult") -> list[str]:
         kind.kind,
         str(kind.n_pairs),
         str(kind.n_refused),
-        *(NOTHING if share is None else f"{share:.3f}" for share in shares),
-        *(number(value) for value in (kind.bias, kind.rmse, kind.naive_rmse)),
+        *(_unsigned(share, 3) for share in shares),
+        number(kind.bias),
+        *(_unsigned(size, 4) for size in (kind.rmse, kind.naive_rmse)),
         str(kind.n_strong),
     ]
+
+
+def _unsigned(value: float | None, places: int) -> str:
+    return NOTHING if value is None else f"{value:.{places}f}"
