@@ -12,7 +12,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.worlds.demo import ACTIONS, CATEGORIES, DAY_MS
-from whybuy.worlds.simulate import Step, choose
+from whybuy.worlds.chain import Step, choose
 
 ITEMS_PER_CATEGORY = 40
 CURRENCY = "EUR"

@@ -43,19 +43,17 @@ The effects themselves are computed by intervening in these equations (:mod:`why
 stored beside this file (:mod:`whybuy.worlds.truth`).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+
+from whybuy.worlds.chain import DAY_MS, HOUR_MS, Float32, arrow_matrix, cell_names, state_names
 
 ACTIONS: Final = ("view", "search", "favorite", "cart", "remove", "purchase", "review")
 CATEGORIES: Final = ("shoes", "boots", "bags", "phones", "cases", "books")
-CELLS: Final = tuple(f"{action}:{category}" for action in ACTIONS for category in CATEGORIES)
+CELLS: Final = cell_names(ACTIONS, CATEGORIES)
 """What an event can be, in the order of every matrix: all categories of the first action, then of the next."""
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 DAYS: Final = 35
 
 # Half-lives in hours. "s:c" stands for one state per category, "x:c" on the right for the same category.
@@ -167,11 +165,7 @@ VIP_DAY: Final = 21.4
 VIP: Final = {"constant": -6.3, "loyal": 1.5, "momentum": 1.3, "owned": 1.0}
 """Log odds of being sent ``vip``: constant + loyal + these times log(1 + the state summed over categories)."""
 
-STATES: Final = tuple(
-    state.replace(":c", f":{category}")
-    for state in HALF_LIVES
-    for category in (CATEGORIES if state.endswith(":c") else ("",))
-)
+STATES: Final = state_names(HALF_LIVES, CATEGORIES)
 HALF_LIFE_HOURS: Final = np.array(
     [hours for state, hours in HALF_LIVES.items() for _ in (CATEGORIES if state.endswith(":c") else ("",))]
 )
@@ -180,28 +174,12 @@ FEATURES: Final = (*STATES, *ATTRIBUTES, "evening", "spring", "one")
 """Rows of the logit matrix: log(1 + state), attributes, clock, campaign, and 1 for the base."""
 
 
-def jump_matrix() -> npt.NDArray[np.float32]:
+def jump_matrix() -> Float32:
     """Return (n_cells, n_states): what an event of each cell adds to each state."""
-    jumps = np.zeros((len(CELLS), len(STATES)), np.float32)
-    for event, adds in JUMPS.items():
-        for state, size in adds.items():
-            for cell, named in _spread(event, state):
-                jumps[CELLS.index(cell), STATES.index(named)] += size
-    return jumps
+    arrows = {(state, event): size for event, adds in JUMPS.items() for state, size in adds.items()}
+    return np.ascontiguousarray(arrow_matrix(arrows, STATES, CELLS).T)
 
 
-def logit_matrix() -> npt.NDArray[np.float32]:
+def logit_matrix() -> Float32:
     """Return (n_features, n_cells): what each feature adds to the logit of each cell."""
-    logits = np.zeros((len(FEATURES), len(CELLS)), np.float32)
-    arrows = {**ARROWS, **{("one", cell): size for cell, size in BASE.items()}}
-    for (feature, event), size in arrows.items():
-        for cell, named in _spread(event, feature):
-            logits[FEATURES.index(named), CELLS.index(cell)] += size
-    return logits
-
-
-def _spread(event: str, other: str) -> Iterator[tuple[str, str]]:
-    """Yield the (cell, name) pairs that an event and a feature with ``:c`` or ``:*`` stand for."""
-    action, category = event.split(":")
-    for named in CATEGORIES if category in ("c", "*") else (category,):
-        yield f"{action}:{named}", f"{other[:-1]}{named}" if other.endswith(":c") else other
+    return arrow_matrix({**ARROWS, **{("one", cell): size for cell, size in BASE.items()}}, FEATURES, CELLS)
