@@ -10,8 +10,9 @@ from whybuy.config import load_config
 from whybuy.errors import ModelError
 from whybuy.events.behaviors import parse_behavior
 from whybuy.worlds import campaign_truth, demo, demo_truth, draw_demo, write_demo
+from whybuy.worlds.demo_equations import DEMO
 from whybuy.worlds.intervene import RatioSums
-from whybuy.worlds.truth import PATH, read_truth
+from whybuy.worlds.truth import read_truth, truth_path
 
 
 @pytest.fixture(scope="module")
@@ -185,17 +186,17 @@ def test_campaign_truth_is_one_segment_and_nothing():
 
 
 def test_truth_of_other_equations_is_refused(tmp_path):
-    stale = json.loads(PATH.read_text(encoding="utf-8")) | {"fingerprint": "0123456789abcdef"}
+    stale = json.loads(truth_path(DEMO).read_text(encoding="utf-8")) | {"fingerprint": "0123456789abcdef"}
     path = tmp_path / "stale.json"
     path.write_text(json.dumps(stale), encoding="utf-8")
     with pytest.raises(ModelError, match=r"equations 0123456789abcdef, the world has .* Run `python -m"):
-        read_truth(path)
+        read_truth(DEMO, path)
 
 
 def test_a_changed_constant_makes_the_stored_truth_stale(monkeypatch):
     monkeypatch.setattr(demo, "STAY", demo.STAY + 0.01)
     with pytest.raises(ModelError, match=r"the truth of the equations as they are\. Run `python -m"):
-        read_truth(PATH)
+        read_truth(DEMO)
 
 
 def test_ratio_and_its_clustered_error_by_hand():

@@ -11,11 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from whybuy import columns as c
-from whybuy.worlds.demo import ACTIONS, CATEGORIES, DAY_MS
-from whybuy.worlds.chain import Step, choose
+from whybuy.worlds.chain import DAY_MS, Step, choose
+from whybuy.worlds.demo import ACTIONS, CATEGORIES
 
 ITEMS_PER_CATEGORY = 40
-CURRENCY = "EUR"
 _POPULARITY_POWER = 0.8
 _SEEN_HALF_LIFE_DAYS = 2.0
 

@@ -164,6 +164,10 @@ class Equations(ABC):
         """Return the campaign rows of the log: user position, time in milliseconds, campaign, arm, propensity."""
         return pd.DataFrame()
 
+    def discount(self, step: Step) -> Float64:
+        """Return (n,) the share off the price of what each event is about."""
+        return np.zeros(len(step.cell))
+
     @cached_property
     def cells(self) -> tuple[str, ...]:
         """What an event can be: all categories of the first action, then of the next."""
@@ -276,9 +280,7 @@ def state_names(states: Mapping[str, object], categories: tuple[str, ...]) -> tu
     )
 
 
-def arrow_matrix(
-    arrows: Mapping[tuple[str, str], float], rows: tuple[str, ...], cells: tuple[str, ...]
-) -> Float32:
+def arrow_matrix(arrows: Mapping[tuple[str, str], float], rows: tuple[str, ...], cells: tuple[str, ...]) -> Float32:
     """Return (n_rows, n_cells): the size of the arrow between each row's quantity and each event.
 
     ``(x:c, action:c)`` stands for every category with itself, ``(x, action:*)`` for all categories.

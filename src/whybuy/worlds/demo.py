@@ -47,7 +47,9 @@ from typing import Final
 
 import numpy as np
 
-from whybuy.worlds.chain import DAY_MS, HOUR_MS, Float32, arrow_matrix, cell_names, state_names
+from whybuy.worlds.chain import DAY_MS as DAY_MS
+from whybuy.worlds.chain import HOUR_MS as HOUR_MS
+from whybuy.worlds.chain import Float32, arrow_matrix, cell_names, state_names
 
 ACTIONS: Final = ("view", "search", "favorite", "cart", "remove", "purchase", "review")
 CATEGORIES: Final = ("shoes", "boots", "bags", "phones", "cases", "books")

@@ -205,7 +205,9 @@ def campaign_sums(n_users: int, rng: np.random.Generator) -> dict[tuple[str, str
     users = DEMO.users(n_users, rng)
     seed = int(rng.integers(2**63))
     bought = [
-        _bought_after(Users.of(users.attributes, users.sent_ms, np.full((n_users, 1), lot)), np.random.default_rng(seed))
+        _bought_after(
+            Users.of(users.attributes, users.sent_ms, np.full((n_users, 1), lot)), np.random.default_rng(seed)
+        )
         for lot in (0.0, 1.0)
     ]
     gain = (bought[0] - bought[1])[:, None]

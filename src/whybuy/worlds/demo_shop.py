@@ -8,7 +8,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.worlds import demo as world
-from whybuy.worlds.catalog import CURRENCY, ItemMemory, draw_items, draw_queries, draw_reviews
+from whybuy.worlds.catalog import ItemMemory, draw_items, draw_queries, draw_reviews
 from whybuy.worlds.chain import DAY_MS, Equations, Ints, joined, natural_steps
 from whybuy.worlds.demo_equations import AGE_GROUP, DEMO, GENDER
 from whybuy.worlds.shop import POSITION, Chains, Shop, assembled, config_text, write_shop

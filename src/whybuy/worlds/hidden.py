@@ -4,11 +4,12 @@ Every user wishes for something, more in some weeks and less in others::
 
     w(t) = sqrt(2) * cos(2 pi (t / period + phase)),    period uniform in 13 to 23 days, phase uniform
 
-Its mean square is 1. It adds ``strength * w(t)`` to the log odds weight of one treatment and of one purchase that the
-treatment does not cause, so that the two rise and fall together for no logged reason. Nothing reads it but those events,
-and no event changes it: forcing the treatment leaves it as it was, so the treatment still causes nothing, while every
-answer that knows only the log is drawn to one side. With a trace, the wish drives one more purchase that the treatment
-cannot cause; a negative control with that outcome can see it. Without, nothing in the log can.
+Its mean square is 1. It multiplies the probability of one treatment, and of one purchase that the treatment does not
+cause, by exp(``strength * w(t)``), so that the two rise and fall together for no logged reason. What they gain, events
+that are no purchases lose; every other purchase keeps its probability. Nothing else reads the wish and no event changes
+it: forcing the treatment leaves it as it was, so the treatment still causes nothing, while every answer that knows only
+the log is drawn to one side. With a trace, the wish drives one more purchase that the treatment cannot cause, and a
+negative control with that outcome can see it. Without, nothing in the log can.
 
 A strength of 0 is the world itself, to the last draw.
 """
@@ -52,7 +53,9 @@ class WithWish(Equations):
         self.base = base
         self.name, self.actions, self.categories = base.name, base.actions, base.categories
         self.pairs, self.constants, self.n_users, self.days = base.pairs, base.constants, base.n_users, base.days
-        self._pull = np.float32(strength) * np.isin(base.cells, driven).astype(np.float32)
+        is_driven = np.isin(base.cells, driven)
+        self._pull = np.float32(strength) * is_driven.astype(np.float32)
+        self._gives = is_driven | ~base.is_outcome(np.arange(len(base.cells)))[:, -1]
 
     def users(self, n_users: int, rng: np.random.Generator) -> Users:
         """Draw the users of the base world, and their wishes from a stream of their own."""
@@ -74,8 +77,9 @@ class WithWish(Equations):
     def probabilities(self, S: Float32, ts_ms: Ints, users: Users) -> Float32:
         """Return the base world's probabilities, tilted towards what is wished for."""
         P = self.base.probabilities(S, ts_ms, users)
+        before = P @ self._gives
         P *= np.exp(wished(users, ts_ms)[:, None] * self._pull)
-        P /= P.sum(axis=1, keepdims=True)
+        P[:, self._gives] *= (before / (P @ self._gives))[:, None]
         return P
 
     def after(self, S: Float32, cell: Ints) -> Float32:

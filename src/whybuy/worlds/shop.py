@@ -108,20 +108,23 @@ def _plain_events(
     popularity = (1.0 + np.arange(ITEMS_PER_CATEGORY)) ** -_POPULARITY_POWER
     rank = choose(np.broadcast_to(popularity, (len(cell), ITEMS_PER_CATEGORY)), rng.random(len(cell)))
     at = category * ITEMS_PER_CATEGORY + rank
-    words = np.where(searched, np.array(equations.categories, object)[category], None)
-    return pd.DataFrame(
+    price = items[c.PRICE].to_numpy()[at] * (1 - np.concatenate([equations.discount(s) for s in steps]))
+    words, item = np.array(equations.categories, object)[category], items[c.ITEM].to_numpy(object)[at]
+    words[~searched], item[searched] = None, None
+    rows = pd.DataFrame(
         {
             c.USER: joined(steps, "user"),
             c.TIME: joined(steps, "ts_ms"),
             c.ACTION: names,
-            c.ITEM: np.where(searched, None, items[c.ITEM].to_numpy(object)[at]),
+            c.ITEM: item,
             c.CATEGORY: words,
             c.QUERY: words,
-            c.PRICE: np.where(searched, np.nan, items[c.PRICE].to_numpy()[at]),
+            c.PRICE: np.where(searched, np.nan, np.round(price, 2)),
             c.QUANTITY: np.where(names == "purchase", 1.0, np.nan),
             POSITION: np.arange(len(cell)),
         }
     )
+    return rows if searched.any() else rows.drop(columns=[c.CATEGORY, c.QUERY])
 
 
 def assembled(chains: Chains, parts: Iterable[pd.DataFrame], items: pd.DataFrame, *, with_propensity: bool) -> Shop:
@@ -142,7 +145,7 @@ def assembled(chains: Chains, parts: Iterable[pd.DataFrame], items: pd.DataFrame
 
 
 def _placed(part: pd.DataFrame) -> pd.DataFrame:
-    return part if POSITION in part else part.assign(**{c.ACTION: "campaign", POSITION: -1})
+    return part if POSITION in part else part.assign(action="campaign", position=-1)
 
 
 def _rows(P: Float32, position: Ints) -> Float32:

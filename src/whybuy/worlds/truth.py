@@ -204,12 +204,9 @@ def _campaign(campaign: str, segment: str, sums: RatioSums) -> TrueCampaign:
     )
 
 
-def write_truth(
-    equations: Equations, campaigns: CampaignSums | None = None, *, report: Report = quiet
-) -> None:
+def write_truth(equations: Equations, campaigns: CampaignSums | None = None, *, effort: Effort) -> None:
     """Compute the truth of a world and store it."""
     path = truth_path(equations)
     part = path.with_suffix(".part")
-    text = json.dumps(compute_truth(equations, campaigns, report=report), indent=1) + "\n"
-    part.write_text(text, encoding="utf-8")
+    part.write_text(json.dumps(compute_truth(equations, campaigns, effort=effort), indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)

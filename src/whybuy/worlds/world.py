@@ -1,17 +1,20 @@
 """Every world by its name, and all alike: draw a shop, write it, know its truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from whybuy.errors import ConfigError
+from whybuy.worlds.campaign import Campaign
 from whybuy.worlds.chain import Equations
 from whybuy.worlds.demo_equations import DEMO, campaign_sums
 from whybuy.worlds.demo_shop import draw_demo_shop, write_demo
+from whybuy.worlds.habit import Habit
 from whybuy.worlds.hidden import Wish, WithWish
+from whybuy.worlds.season import Season
 from whybuy.worlds.shop import Shop, config_text, draw_shop, write_shop
-from whybuy.worlds.truth import CampaignSums, TrueEffect, stored_effects, write_truth
+from whybuy.worlds.truth import CampaignSums, Effort, TrueEffect, stored_effects, write_truth
 
 
 class Drawer(Protocol):
@@ -30,6 +33,9 @@ class World:
     equations : they drive every event; everything that drives an event is logged
     about : one line
     wish : what a hidden wish drives, where it is switched on
+    drawer, writer : how its shops are drawn and written; plain items and a plain config, unless said otherwise
+    campaigns : simulates the effects of its campaigns, where they are known too
+    effort : of computing the truth
     """
 
     equations: Equations
@@ -38,6 +44,7 @@ class World:
     drawer: Drawer = draw_shop
     writer: Callable[[Shop, Path], Path] | None = None
     campaigns: CampaignSums | None = None
+    effort: Effort = field(default_factory=lambda: Effort(draws_per_chunk=7_000))
 
     @property
     def name(self) -> str:
@@ -96,7 +103,7 @@ class World:
 
     def store_truth(self) -> None:
         """Compute the truth anew and store it."""
-        write_truth(self.equations, self.campaigns)
+        write_truth(self.equations, self.campaigns, effort=self.effort)
 
 
 WORLDS = {
@@ -109,6 +116,23 @@ WORLDS = {
             drawer=draw_demo_shop,
             writer=write_demo,
             campaigns=campaign_sums,
+            effort=Effort(),
+        ),
+        World(
+            equations=Habit(),
+            about="groceries, long memory and limited appetite",
+            wish=Wish("favorite:snacks", "purchase:wine", trace="purchase:coffee"),
+            effort=Effort(draws_per_chunk=10_000),
+        ),
+        World(
+            equations=Season(),
+            about="outdoor goods, sales and bursts",
+            wish=Wish("view:tents", "purchase:toys", trace="purchase:lamps"),
+        ),
+        World(
+            equations=Campaign(),
+            about="furniture and targeted mails",
+            wish=Wish("favorite:desks", "purchase:sofas", trace="purchase:rugs"),
         ),
     )
 }
