@@ -53,7 +53,7 @@ from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import SequenceStore
 from whybuy.worlds import draw_demo, write_demo
 from whybuy.worlds.demo import CELLS
-from whybuy.worlds.shop import Shop
+from whybuy.worlds.shop import Shop as DrawnShop
 
 MEASURED = ROOT / "benchmarks" / "measured" / "scaling.json"
 WORLD_SEED, HELD_OUT_USERS = 41, 700
@@ -208,7 +208,7 @@ def one(shop: Shop, cell: Cell) -> dict[str, Any]:
     }
 
 
-def true_nats(shop: Shop) -> pd.Series:
+def true_nats(shop: DrawnShop) -> pd.Series:
     """Minus log of the true chance of the action and category of every decision, by user: no model can get below."""
     events, category = shop.events, shop.items.set_index(c.ITEM)[c.CATEGORY]
     own = ~np.isnan(shop.propensity[:, 0])

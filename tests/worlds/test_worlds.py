@@ -239,7 +239,7 @@ def _season_by_hand(cell, past, who, now):
     features |= {
         "member": who["membership"] == "member",
         "parent": who["household"] == "children",
-        "weekend": math.cos(2 * math.pi * (now.dayofweek + day - season.BUSY_DAY) / 7),
+        "weekend": math.cos(2 * math.pi * (now.day_of_week + day - season.BUSY_DAY) / 7),
         "evening": math.cos(2 * math.pi * (24 * day - season.BUSY_HOUR) / 24),
         "sale": sum(0.5 ** (hours / season.SALE_HALF_LIFE_HOURS) for hours in heard),
     }

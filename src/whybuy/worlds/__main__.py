@@ -2,7 +2,7 @@
 
 import sys
 
-from whybuy.worlds.world import world
+from whybuy.worlds.registry import world
 
 if __name__ == "__main__":
     world(sys.argv[1]).store_truth()

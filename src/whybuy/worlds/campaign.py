@@ -162,6 +162,8 @@ PAIRS: Pairs = {
     ("cart:lamps", "purchase:lamps"): "cause",
     ("purchase:rugs", "purchase:sofas"): "cause",
     ("cart:desks", "purchase:desks"): "cause",
+    ("cart:lamps", "purchase:*"): "cause",
+    ("favorite:desks", "purchase:*"): "cause",
     ("purchase:rugs", "purchase:lamps"): "cause",
     ("purchase:desks", "purchase:sofas"): "cause",
     ("purchase:desks", "purchase:rugs"): "cause",

@@ -27,11 +27,13 @@ Next event
 What causes what
     (effect on the chance of the purchase within 7 days, beside it what co-occurrence says)
 
-    * ``view:tents`` on ``purchase:jackets`` has the wrong sign in co-occurrence: who intends to buy a jacket compares it
-      with tents, but every look at a tent raises doubt.
-    * ``view:toys``, ``cart:toys`` and ``view:lamps`` follow the sale and the attributes, as purchases do that they do
-      not cause.
-    * A search opens the intent that ends in a purchase of its category; a basket does so faster; a purchase closes it.
+    * ``view:tents`` on ``purchase:jackets`` has the wrong sign in co-occurrence (-.020, +.025): members who intend to
+      buy a jacket compare it with tents, but every look at a tent raises doubt. ``purchase:lamps`` on itself too
+      (-.077, +.031): who buys in the sale would buy again, but the intent is closed.
+    * ``view:tents`` on ``purchase:lamps`` and ``view:lamps`` on ``purchase:toys`` follow the attributes and the sale:
+      they co-occur (+.030 and +.031) and none causes the other (within .0007 of 0).
+    * A search opens the intent that ends in a purchase of its category (.064); a basket does so faster (.07); a
+      purchase closes it. A tent makes people buy lamps (.021).
 """
 
 import sys
@@ -146,7 +148,6 @@ SHARE_PARENT: Final = 0.4
 PAIRS: Pairs = {
     ("view:tents", "purchase:jackets"): "wrong sign",
     ("purchase:lamps", "purchase:lamps"): "wrong sign",
-    ("purchase:jackets", "purchase:jackets"): "wrong sign",
     ("view:tents", "purchase:toys"): "no cause",
     ("view:tents", "purchase:lamps"): "no cause",
     ("view:tents", "purchase:books"): "no cause",
@@ -168,13 +169,14 @@ PAIRS: Pairs = {
     ("purchase:tents", "purchase:lamps"): "cause",
     ("purchase:tents", "purchase:tents"): "cause",
     ("purchase:lamps", "purchase:tents"): "cause",
-    ("purchase:jackets", "purchase:books"): "cause",
+    ("purchase:jackets", "purchase:jackets"): "cause",
+    ("cart:lamps", "purchase:*"): "cause",
+    ("purchase:tents", "purchase:*"): "cause",
     ("view:toys", "purchase:lamps"): "displacement",
     ("view:toys", "purchase:jackets"): "displacement",
     ("view:lamps", "purchase:books"): "displacement",
     ("search:tents", "purchase:jackets"): "displacement",
     ("search:lamps", "purchase:toys"): "displacement",
-    ("cart:jackets", "purchase:toys"): "displacement",
     ("cart:jackets", "purchase:lamps"): "displacement",
 }
 

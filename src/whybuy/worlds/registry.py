@@ -44,7 +44,7 @@ class World:
     drawer: Drawer = draw_shop
     writer: Callable[[Shop, Path], Path] | None = None
     campaigns: CampaignSums | None = None
-    effort: Effort = field(default_factory=lambda: Effort(draws_per_chunk=7_000))
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def name(self) -> str:
@@ -116,7 +116,6 @@ WORLDS = {
             drawer=draw_demo_shop,
             writer=write_demo,
             campaigns=campaign_sums,
-            effort=Effort(),
         ),
         World(
             equations=Habit(),
