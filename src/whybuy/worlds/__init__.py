@@ -1,9 +1,9 @@
 """Shops whose true effects are known: for the demo, the tests and the documentation."""
 
 from whybuy.worlds.demo_shop import draw_demo, write_demo
+from whybuy.worlds.registry import WORLDS, World, world
 from whybuy.worlds.shop import Shop
 from whybuy.worlds.truth import TrueCampaign, TrueEffect, campaign_truth, demo_truth
-from whybuy.worlds.registry import WORLDS, World, world
 
 __all__ = [
     "Shop",
