@@ -73,7 +73,7 @@ class World:
         return self.drawer(
             self.with_wish(hidden, trace=trace),
             seed,
-            n_users=n_users or self.equations.n_users,
+            n_users=self.equations.n_users if n_users is None else n_users,
             with_propensity=with_propensity,
         )
 
