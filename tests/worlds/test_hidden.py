@@ -1,5 +1,6 @@
 """A hidden wish: off it changes nothing, on it moves what it should, and who knows only the log is wrong."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,11 +54,17 @@ def test_a_wish_is_of_a_pair_without_cause_and_its_trace_is_none_of_its_treatmen
         assert of.wish.trace.split(":")[1] != of.wish.treatment.split(":")[1]
 
 
+@cache
+def _under_a_wish(name, *, trace):
+    of = world(name)
+    return Trials(of, of.draw(4, n_users=2_000, with_propensity=True, hidden=STRENGTH, trace=trace))
+
+
 @pytest.mark.parametrize("name", ["habit", "season"])
 def test_who_knows_only_the_log_is_wrong(name):
     of = world(name)
     truth = next(e for e in of.truth(hidden=STRENGTH) if _pair(e) == (of.wish.treatment, of.wish.outcome))
-    trials = Trials(of, of.draw(4, with_propensity=True, hidden=STRENGTH))
+    trials = _under_a_wish(name, trace=False)
     known, error = trials.oracle(truth)
     assert abs(known - truth.truth) < 3.5 * error
     guessed, error = trials.logged_only(truth)
@@ -66,10 +73,9 @@ def test_who_knows_only_the_log_is_wrong(name):
 
 @pytest.mark.parametrize("trace", [False, True])
 def test_a_trace_shows_in_a_purchase_that_the_treatment_cannot_cause(trace):
-    of = world("habit")
-    trials = Trials(of, of.draw(4, with_propensity=True, hidden=STRENGTH, trace=trace))
-    control = SimpleNamespace(treatment=of.wish.treatment, outcome=of.wish.trace)
-    guessed, error = trials.logged_only(control)
+    wish = world("habit").wish
+    control = SimpleNamespace(treatment=wish.treatment, outcome=wish.trace)
+    guessed, error = _under_a_wish("habit", trace=trace).logged_only(control)
     assert (guessed > 4 * error) == trace
     assert trace or abs(guessed) < 3 * error
 

@@ -31,7 +31,7 @@ What causes what
       buy a jacket compare it with tents, but every look at a tent raises doubt. ``purchase:lamps`` on itself too
       (-.077, +.031): who buys in the sale would buy again, but the intent is closed.
     * ``view:tents`` on ``purchase:lamps`` and ``view:lamps`` on ``purchase:toys`` follow the attributes and the sale:
-      they co-occur (+.030 and +.031) and none causes the other (within .0007 of 0).
+      they co-occur (+.030 and +.031) and none causes the other (within .0009 of 0).
     * A search opens the intent that ends in a purchase of its category (.064); a basket does so faster (.07); a
       purchase closes it. A tent makes people buy lamps (.021).
 """
