@@ -165,22 +165,43 @@ def test_propensities_are_a_function_of_what_is_logged(drawn):
     """Second implementation: one user's probabilities, event by event, from nothing but the three tables."""
     of, shop = drawn
     by_hand = {"habit": _habit_by_hand, "season": _season_by_hand, "campaign": _campaign_by_hand}[of.name]
+    mine, who = _busiest(shop)
+    rows = mine.index[mine["action"] != "campaign"]
+    for row in rows[[0, 1, len(rows) // 2, len(rows) - 1]]:
+        now = mine.loc[row, "ts"]
+        weights = np.array([by_hand(cell, _past(mine, now), who, now) for cell in shop.cells])
+        assert shop.propensity[row] == pytest.approx(weights / weights.sum(), rel=3e-3)
+
+
+def test_mails_are_sent_by_what_is_logged_and_bring_discounts():
+    shop = world("campaign").draw(3, n_users=150)
+    mine, who = _busiest(shop)
+    for mail in mine[mine["action"] == "campaign"].itertuples():
+        states = _campaign_states(_past(mine, mail.ts))
+        log_odds = campaign.MAIL["constant"] + campaign.MAIL["vip"] * (who["status"] == "vip")
+        log_odds += campaign.MAIL["momentum"] * math.log1p(states.get("momentum", 0))
+        promoted = mail.campaign_id.removeprefix("mail-")
+        log_odds += campaign.MAIL["interest"] * math.log1p(states.get(f"interest:{promoted}", 0))
+        sent = 1 / (1 + math.exp(-log_odds))
+        assert mail.propensity == pytest.approx(sent if mail.arm == "treated" else 1 - sent, rel=1e-3)
+    priced = shop.events.dropna(subset="item_id").merge(shop.items, on="item_id", suffixes=("", "_listed"))
+    off = (1 - priced["price"] / priced["price_listed"]).round(2)
+    assert set(off) == {0.0, campaign.DISCOUNT}
+
+
+def _busiest(shop):
+    """Return all rows of the user with most events, categories filled in, and who that is."""
     events = shop.events.merge(
         shop.items[["item_id", "category"]], on="item_id", how="left", suffixes=("_searched", "")
     )
     if "category_searched" in events:
         events["category"] = events["category"].fillna(events["category_searched"])
     user = events.loc[events["action"] != "campaign", "user_id"].value_counts().index[0]
-    mine = events[events["user_id"] == user]
-    who = shop.users.set_index("user_id").loc[user]
-    rows = mine.index[mine["action"] != "campaign"]
-    for row in rows[[0, 1, len(rows) // 2, len(rows) - 1]]:
-        now = mine.loc[row, "ts"]
-        past = [
-            ((now - e.ts) / pd.Timedelta(1, "h"), e.action, e.category, e) for e in mine[mine["ts"] < now].itertuples()
-        ]
-        weights = np.array([by_hand(cell, past, who, now) for cell in shop.cells])
-        assert shop.propensity[row] == pytest.approx(weights / weights.sum(), rel=3e-3)
+    return events[events["user_id"] == user], shop.users.set_index("user_id").loc[user]
+
+
+def _past(mine, now):
+    return [((now - e.ts) / pd.Timedelta(1, "h"), e.action, e.category, e) for e in mine[mine["ts"] < now].itertuples()]
 
 
 def _matching(table, action, category):
@@ -247,14 +268,17 @@ def _season_by_hand(cell, past, who, now):
     return math.exp(tilt) * (1 + sum(z * states.get(s, 0) for s, z in _arrows_into(season.GAINS, cell)))
 
 
-def _campaign_by_hand(cell, past, who, now):
+def _campaign_states(past):
     def jumps(action, category, event):
         if action != "campaign":
             return _matching(campaign.JUMPS, action, category)
         of = event.campaign_id.removeprefix("mail-")
         return [(f"coupon:{of}", 1), ("mailed", 1)] if event.arm == "treated" else []
 
-    states = _states_with_closing(campaign, past, jumps)
-    features = {name: math.sqrt(s) for name, s in states.items()}
+    return _states_with_closing(campaign, past, jumps)
+
+
+def _campaign_by_hand(cell, past, who, now):
+    features = {name: math.sqrt(s) for name, s in _campaign_states(past).items()}
     features |= {"vip": who["status"] == "vip", "renter": who["home"] == "rented"}
     return math.exp(_base(campaign, cell) + sum(z * features.get(f, 0) for f, z in _arrows_into(campaign.ARROWS, cell)))
