@@ -27,10 +27,12 @@ Next event
 What causes what
     (effect on the chance of the purchase within 7 days, beside it what co-occurrence says)
 
-    * ``view:rugs`` on ``purchase:sofas`` has the wrong sign in co-occurrence: the mail makes people look at rugs and
-      its coupon makes them buy sofas, but who looks at rugs puts the sofa off.
-    * ``favorite:desks`` and ``view:plants`` follow the mail, as purchases under its coupons do that they do not cause.
-    * A favorite and a basket cause the purchase of their category; a look makes the next mail more likely.
+    * ``view:rugs`` on ``purchase:sofas`` has the wrong sign in co-occurrence (-.021, +.024): the mail makes people look
+      at rugs and its coupon makes them buy sofas, but who looks at rugs puts the sofa off.
+    * ``view:rugs``, ``view:plants`` and ``favorite:desks`` follow the mail, as do purchases under its coupons that they
+      do not cause: with ``purchase:lamps`` they co-occur (+.015 to +.018), the effects lie within .0014 of 0.
+    * A favorite (.04 to .06) and a basket (.07 to .09) cause the purchase of their category; purchases spend the budget
+      of others (-.02). A look makes the next mail a little more likely.
 """
 
 import sys
@@ -143,8 +145,8 @@ SHARE_RENTER: Final = 0.5
 
 PAIRS: Pairs = {
     ("view:rugs", "purchase:sofas"): "wrong sign",
-    ("purchase:rugs", "purchase:rugs"): "wrong sign",
-    ("purchase:desks", "purchase:desks"): "wrong sign",
+    ("purchase:rugs", "purchase:rugs"): "cause",
+    ("purchase:desks", "purchase:desks"): "cause",
     ("view:rugs", "purchase:lamps"): "no cause",
     ("view:rugs", "purchase:desks"): "no cause",
     ("view:rugs", "purchase:plants"): "no cause",
@@ -153,7 +155,7 @@ PAIRS: Pairs = {
     ("favorite:desks", "purchase:rugs"): "no cause",
     ("favorite:desks", "purchase:lamps"): "no cause",
     ("favorite:plants", "purchase:sofas"): "no cause",
-    ("favorite:plants", "purchase:lamps"): "no cause",
+    ("favorite:plants", "purchase:lamps"): "displacement",
     ("favorite:plants", "purchase:desks"): "no cause",
     ("favorite:sofas", "purchase:sofas"): "cause",
     ("favorite:rugs", "purchase:rugs"): "cause",
@@ -167,7 +169,7 @@ PAIRS: Pairs = {
     ("purchase:rugs", "purchase:lamps"): "cause",
     ("purchase:desks", "purchase:sofas"): "cause",
     ("purchase:desks", "purchase:rugs"): "cause",
-    ("view:plants", "purchase:lamps"): "displacement",
+    ("view:plants", "purchase:lamps"): "no cause",
     ("view:lamps", "purchase:plants"): "displacement",
     ("favorite:rugs", "purchase:plants"): "displacement",
     ("cart:sofas", "purchase:plants"): "displacement",
