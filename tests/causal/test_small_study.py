@@ -227,7 +227,7 @@ def test_a_named_reference_compares_with_it_alone(study):
         (("view:bags", "purchase:hats", {}), BehaviorError, "purchase:hats never happens"),
         (("campaign:spring/sent", "purchase:bags", {}), QuestionError, "done to people.* `whybuy campaign spring`"),
         (("view:bags", "purchase:bags", {"horizon": "60d"}), QuestionError, "The log spans .* lookback plus horizon"),
-        (("view:bags", "purchase:bags", {"design": "session"}), QuestionError, "--design session"),
+        (("view:bags", "purchase:bags", {"design": "weekly"}), QuestionError, "--design weekly"),
         (("view:bags", "purchase:bags", {"reference": "view:bags"}), QuestionError, "is the treatment itself"),
         (("view:bags", "purchase:bags", {"where": "nonsense = 1"}), QuestionError, "no condition on the users table"),
         (("view:bags", "purchase:bags", {"where": "user_id = 'x'"}), QuestionError, "matches no user"),

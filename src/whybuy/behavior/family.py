@@ -13,6 +13,7 @@ from whybuy import columns as c
 from whybuy.config import CausalConfig, duration_ms
 from whybuy.errors import ConfigError
 from whybuy.events.behaviors import Behavior, Kind, parse_behavior
+from whybuy.events.composites import Composite
 from whybuy.events.features import FeatureSpec
 from whybuy.events.moments import BehaviorIndex
 from whybuy.events.sequences import Ints, SequenceStore, Vocabulary
@@ -67,7 +68,7 @@ def _further(text: str) -> Behavior:
     return behavior
 
 
-def too_rare(behavior: Behavior, n_events: int, n_users: int) -> str | None:
+def too_rare(behavior: Behavior | Composite, n_events: int, n_users: int) -> str | None:
     """Return why a behavior is too rare for any effect, in words; None where it is not."""
     if n_events >= MIN_EVENTS and n_users >= MIN_USERS:
         return None

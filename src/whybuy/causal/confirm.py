@@ -6,7 +6,7 @@ adjusted for the picking (false coverage rate).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
@@ -49,6 +49,7 @@ class TrialTable:
     start_e, start_m, start_any : by behavior, the model's own logits; absent where it has no head
     ts_ms : time of the decision
     past, recent : by behavior, its events in ``past_ms`` and in ``recent_ms`` before the decision, at most 255
+    measured : (n, n_measures) what the source measured of every trial
     """
 
     X: npt.NDArray[np.float32]
@@ -65,6 +66,7 @@ class TrialTable:
     recent: dict[Behavior, npt.NDArray[np.uint8]]
     past_ms: int
     recent_ms: int
+    measured: Float64 = field(default_factory=lambda: np.empty((0, 0)))
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -199,7 +201,7 @@ def gather(
         _, user = np.unique(block.user, return_inverse=True)
         is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)[:, b_at]
         outcome = np.concatenate([block.outcome, block.extra_outcome], axis=1)[:, a_at]
-        before = (block.ts_ms, block.past[:, b_at], block.recent[:, b_at])
+        before = (block.ts_ms, block.past[:, b_at], block.recent[:, b_at], block.measured)
         parts.append((block.X[:, keep], user + n_users, block.subfold, is_behavior, outcome, block.logits, *before))
         n_users += int(user.max()) + 1
     if not parts:
@@ -208,7 +210,9 @@ def gather(
             needed="decisions with lookback before and horizon after them, by the users asked for",
             do="Ask for more users, a shorter --horizon, or shorten `lookback` in whybuy.toml",
         )
-    X, user, fold, is_b, outcome, logits, ts_ms, past, recent = (np.concatenate(p) for p in zip(*parts, strict=True))
+    X, user, fold, is_b, outcome, logits, ts_ms, past, recent, measured = (
+        np.concatenate(p) for p in zip(*parts, strict=True)
+    )
     return TrialTable(
         X=X,
         columns=columns,
@@ -224,6 +228,7 @@ def gather(
         recent={b: recent[:, i] for i, b in enumerate(behaviors)},
         past_ms=source.past_ms,
         recent_ms=source.recent_ms,
+        measured=measured,
     )
 
 

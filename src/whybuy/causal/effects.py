@@ -16,7 +16,8 @@ Z95 = 1.959963984540054
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """The strongest first."""
 _MAX_DRAWN = 20
-_UNITS = {"calendar": "landmarks"}
+_UNITS = {"session": "sessions", "calendar": "landmarks"}
+_WHEN = {"session": "at the beginning of a session instead of", "calendar": "in a period instead of"}
 
 
 def two_sided(estimate: float, std_error: float) -> float:
@@ -106,10 +107,11 @@ class Effect:
     ----------
     treatment, outcome : behaviors in canonical form
     horizon : how long after the decision the outcome counts, for example "7d"
-    n_trials, n_treated, n_users : decisions (landmarks in their design), treated ones, users with at least one
+    n_trials, n_treated, n_users : decisions (sessions or landmarks in their designs), treated ones, users with any
     method : "scan" (linear nuisance) or "confirmed" (flexible nuisance)
     also : other estimands of the same question
     reasons : plain words
+    reference : the behavior that it is compared with alone, None for the usual alternatives
     """
 
     treatment: str
@@ -128,6 +130,7 @@ class Effect:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     funnel: bool = False
     meaning: str = ""
+    reference: str | None = None
 
     @property
     def unit(self) -> str:
@@ -164,11 +167,10 @@ class Effect:
         if e.estimate is None:
             return f"{self.treatment} -> {self.outcome}: cannot tell. {' '.join(self.reasons)}"
         naive = "" if self.naive.difference is None else f" (co-occurrence says {100 * self.naive.difference:+.1f})"
-        instead = (
-            "in a period instead of none" if self.design == "calendar" else "now instead of the usual alternatives"
-        )
+        when = _WHEN.get(self.design, "now instead of")
+        instead = self.reference or ("none" if self.design == "calendar" else "the usual alternatives")
         return (
-            f"{self.treatment} {instead} changes {self.outcome} within {self.horizon} by "
+            f"{self.treatment} {when} {instead} changes {self.outcome} within {self.horizon} by "
             f"{100 * e.estimate:+.1f} in 100 {self.unit} [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"
             f"{naive}: {self.verdict.replace('_', ' ')}."
         )

@@ -6,7 +6,6 @@ Refuses with a reason what cannot be asked; what can be asked but not told is an
 from dataclasses import dataclass, replace
 
 import duckdb
-import numpy as np
 
 from whybuy.behavior.family import too_rare
 from whybuy.causal.calendar import DESIGN as CALENDAR
@@ -21,20 +20,23 @@ from whybuy.causal.confirm import (
     pair_data,
     restricted,
 )
+from whybuy.causal.designs import DEFAULT_FIRST, STEP, Completing, Design, FirstOfSession, parse_design
 from whybuy.causal.effects import Effect
 from whybuy.causal.heterogeneity import Heterogeneity, attribute_groups, heterogeneity
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
-from whybuy.causal.residuals import Float64
+from whybuy.causal.meaning import meaning
+from whybuy.causal.session import session_trials
 from whybuy.causal.study import Study
+from whybuy.causal.support import completions, support
+from whybuy.causal.trials import TrialSource
 from whybuy.causal.verdict import refused
 from whybuy.config import duration_ms
 from whybuy.errors import BehaviorError, QuestionError, nearest
-from whybuy.events.behaviors import Behavior, contains, parse_behavior
+from whybuy.events.behaviors import Behavior, contains
+from whybuy.events.composites import Composite, parse_treatment
 from whybuy.events.log import EventLog
-from whybuy.events.sequences import Bools, SequenceStore, matches, matches_in_shard
+from whybuy.events.sequences import Bools, SequenceStore
 from whybuy.progress import Report, quiet
-
-DESIGNS = ("step", CALENDAR)
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,26 @@ class Question:
 
     Attributes
     ----------
+    treatment : the behavior; of a composite its last part, which completes it
+    first : of the session design, how many decisions begin a session
     reference : compare with this behavior alone instead of the usual alternatives
     where : a SQL condition on the users table
+    composite : what the treatment has to complete; None for a behavior of its own
     """
 
     treatment: Behavior
     outcome: Behavior
     horizon: str
     design: str = "step"
+    first: int = DEFAULT_FIRST
     reference: Behavior | None = None
     where: str | None = None
+    composite: Composite | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether it is one of those that the scan asks of everybody."""
-        return self.design == "step" and self.reference is None and self.where is None
+        return self.design == "step" and self.composite is None and self.reference is None and self.where is None
 
     @property
     def stage(self) -> str:
@@ -68,6 +75,27 @@ class Question:
     def pair(self) -> tuple[Behavior, Behavior]:
         """Treatment and outcome."""
         return self.treatment, self.outcome
+
+    @property
+    def behaviors(self) -> tuple[Behavior, ...]:
+        """Every behavior that is named, once."""
+        parts = self.composite.parts if self.composite is not None else ()
+        named = (*self.pair, self.reference, *parts)
+        return tuple(dict.fromkeys(b for b in named if b is not None))
+
+    @property
+    def trials(self) -> Design:
+        """What a trial is made of."""
+        if self.design == "session":
+            return FirstOfSession(self.first)
+        return STEP if self.composite is None else Completing(self.composite)
+
+    def named(self, effect: Effect) -> Effect:
+        """Return the effect under the names of this question, with what its contrast means."""
+        treatment = str(self.composite or self.treatment)
+        reference = None if self.reference is None else str(self.reference)
+        told = replace(effect, treatment=treatment, design=self.design, reference=reference)
+        return replace(told, meaning=meaning(self))
 
     @classmethod
     def of(
@@ -88,22 +116,14 @@ class Question:
             The design is not available, treatment and reference are the same, or a behavior or duration is none.
         """
         duration_ms(horizon)
-        if (design or "step") not in DESIGNS:
-            raise QuestionError.of(
-                found=f"--design {design}",
-                needed=f"a design that is available: {', '.join(DESIGNS)}",
-                do="Ask with --design step",
-            )
-        alternative = parse_behavior(reference) if reference else None
+        name, first = parse_design(design or "step")
+        named = parse_treatment(treatment)
+        composite, behavior = (named, named.last) if isinstance(named, Composite) else (None, named)
+        alternative = _one_behavior(reference, "--reference") if reference else None
         question = cls(
-            parse_behavior(treatment), parse_behavior(outcome), horizon, design or "step", alternative, where
+            behavior, _one_behavior(outcome, "--outcome"), horizon, name, first, alternative, where, composite
         )
-        if question.design == CALENDAR and alternative is not None:
-            raise QuestionError.of(
-                found="--design calendar with a --reference",
-                needed="the design step, in which one decision is the one or the other",
-                do="Ask with --design step, or leave --reference out",
-            )
+        _require_steps(question)
         if question.reference == question.treatment:
             raise QuestionError.of(
                 found=f"--reference is the treatment itself ({question.treatment})",
@@ -120,6 +140,29 @@ class Question:
         return question
 
 
+def _one_behavior(text: str, option: str) -> Behavior:
+    """Return the behavior that ``text`` writes; raise QuestionError where it is a composite."""
+    named = parse_treatment(text)
+    if isinstance(named, Behavior):
+        return named
+    raise QuestionError.of(
+        found=f"{option} {text} is a composite",
+        needed="one behavior: only a treatment can be completed",
+        do=f"Name one, as in {option} {named.last}",
+    )
+
+
+def _require_steps(question: Question) -> None:
+    """Raise QuestionError where a session is asked for what only a single decision can be."""
+    if question.design == "step" or (question.composite is None and question.reference is None):
+        return
+    raise QuestionError.of(
+        found=f"--design {question.design} with {'a composite' if question.composite else 'a --reference'}",
+        needed="the design step, in which one decision completes the one or is the other",
+        do="Ask with --design step, or of a behavior alone",
+    )
+
+
 def answer(question: Question, study: Study, *, report: Report = quiet) -> Effect:
     """Return the confirmed effect of one question.
 
@@ -131,16 +174,13 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     require_possible(question, study)
     rare = _too_rare(question, study)
     if rare is not None:
-        return replace(refused(question.treatment, question.outcome, question.horizon, rare), design=question.design)
+        return question.named(refused(*question.pair, question.horizon, rare))
     if question.design == CALENDAR:
         users = users_where(question.where, study.log)
         return _alone(calendar_effect(question.pair, question.horizon, study, users=users, report=report))
     table, keep, data = _asked_trials(question, study, report)
-    effect = _alone(PairJudge(table, question.horizon, study.config)(question.pair, keep, data))
-    if question.reference is None:
-        return effect
-    instead = f"{question.treatment} now instead of {question.reference}, everything after as it goes"
-    return replace(effect, meaning=instead)
+    judge = PairJudge(table, question.horizon, study.config, design=question.design)
+    return question.named(_alone(judge(question.pair, keep, data)))
 
 
 def who_gains(question: Question, study: Study, *, report: Report = quiet) -> Heterogeneity:
@@ -167,32 +207,41 @@ def require_common(question: Question, study: Study) -> None:
 
 def _too_rare(question: Question, study: Study) -> str | None:
     for behavior in question.pair:
-        rare = too_rare(behavior, *_support(behavior, study.store, study.log))
+        rare = too_rare(behavior, *support(behavior, study.store, study.log))
         if rare is not None:
             return rare
+    if question.composite is not None:
+        return too_rare(question.composite, *completions(question.composite, study.store, study.log))
     return None
 
 
 def _asked_trials(question: Question, study: Study, report: Report) -> tuple[TrialTable, Bools, PairData]:
     """Return the trials in memory, which of them the question is about, and those with their nuisances."""
-    config, log, pair = study.config, study.log, question.pair
-    asked = [b for b in (*pair, question.reference) if b is not None]
-    twins = study.twins()
-    known = [b for b in asked if b in twins.heads.index.behaviors]
-    if question.outcome not in [twins.heads.index.behaviors[i] for i in twins.heads.outcomes]:
-        known = [b for b in known if b != question.outcome]
-    source = replace(
-        study.trials(twins, question.horizon),
-        extra=tuple(b for b in dict.fromkeys(asked) if b not in known),
-        position_below=min(1.0, config.causal.max_trials / max(1, log.quality.n_moments)),
-        users=users_where(question.where, log),
-    )
+    config, pair, asked = study.config, question.pair, list(question.behaviors)
+    source = source_of(question, study)
     source, controls = with_controls(source, config.causal)
     table = gather(source, asked, [question.outcome], controls=controls, report=report)
+    if question.design == "session":
+        return session_trials(table, pair, seed=config.seed)
     if question.reference is not None:
         return table, *_against_reference(table, question, config.seed)
     nuisance = fit_nuisance(table, [pair], seed=config.seed, report=report)
     return table, *pair_data(table, nuisance, pair)
+
+
+def source_of(question: Question, study: Study) -> TrialSource:
+    """Return the trials that a question is about: what the model has no head for is counted besides."""
+    twins, config = study.twins(), study.config
+    known = [b for b in question.behaviors if b in twins.heads.index.behaviors]
+    if question.outcome not in [twins.heads.index.behaviors[i] for i in twins.heads.outcomes]:
+        known = [b for b in known if b != question.outcome]
+    return replace(
+        study.trials(twins, question.horizon),
+        extra=tuple(b for b in question.behaviors if b not in known),
+        position_below=min(1.0, config.causal.max_trials / max(1, study.log.quality.n_moments)),
+        users=users_where(question.where, study.log),
+        design=question.trials,
+    )
 
 
 def _alone(effect: Effect) -> Effect:
@@ -211,9 +260,8 @@ def require_possible(question: Question, study: Study) -> None:
         )
     study.protocol(question.horizon).require_possible()
     _require_decision(question.treatment)
-    for behavior in (question.treatment, question.outcome, question.reference):
-        if behavior is not None:
-            _require_in_log(behavior, study.store, study.log)
+    for behavior in question.behaviors:
+        _require_in_log(behavior, study.store, study.log)
     b, a = question.treatment, question.outcome
     if b != a and contains(a, b):
         raise QuestionError.of(
@@ -229,8 +277,8 @@ def _against_reference(table: TrialTable, question: Question, seed: int) -> tupl
     own, Y = table.is_behavior[question.outcome], table.outcome[question.outcome]
     keep = ((T > 0) != (R > 0)) & ((own == 0) | (question.treatment == question.outcome))
     fitter = CrossFitter(table.X, table.fold, seed=seed)
-    e: Float64 = fitter.predict(T, PROPENSITY, head=None, use=keep)
-    m: Float64 = fitter.predict(Y, OUTCOME, head=table.start_m.get(question.outcome), use=keep)
+    e = fitter.predict(T, PROPENSITY, head=None, use=keep)
+    m = fitter.predict(Y, OUTCOME, head=table.start_m.get(question.outcome), use=keep)
     return keep, restricted(table, keep, T.astype(float), Y.astype(float), e, m)
 
 
@@ -246,19 +294,8 @@ def _require_decision(treatment: Behavior) -> None:
     )
 
 
-def _support(behavior: Behavior, store: SequenceStore, log: EventLog) -> tuple[int, int]:
-    """Return how many events the behavior has in the log, and by how many users."""
-    n_events = n_users = 0
-    for sequences, shard in zip(store, log.shards, strict=True):
-        by_query = behavior.kind in ("query", "campaign")
-        hits = matches_in_shard(behavior, shard) if by_query else matches(behavior, sequences, store.vocabulary)
-        n_events += int(np.count_nonzero(hits))
-        n_users += len(np.unique(sequences.event_user[np.flatnonzero(hits)]))
-    return n_events, n_users
-
-
 def _require_in_log(behavior: Behavior, store: SequenceStore, log: EventLog) -> None:
-    if _support(behavior, store, log)[0] > 0:
+    if support(behavior, store, log)[0] > 0:
         return
     known: list[str] = {
         "category": store.vocabulary.categories,

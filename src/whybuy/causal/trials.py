@@ -1,9 +1,10 @@
-"""Step trials: every moment of a user is a decision.
+"""The trials of a log, block of users by block of users.
 
-Treated: the moment is behavior b. Control for outcome a: it is any other moment that is not an event of a itself (else
-the control's own purchase would not be counted, and a behavior that does nothing would look like a cause). Covariates:
+Treated: the trial holds behavior b. Control for outcome a: any other trial that holds no event of a itself (else the
+control's own purchase would not be counted, and a behavior that does nothing would look like a cause). Covariates:
 everything strictly before, and the time. Outcome: a in (ts, ts + horizon]. Eligible: ``lookback`` of observed history
-before, complete follow-up after. Impressions and campaigns are exposures, not decisions.
+before, complete follow-up after. What a trial is made of, one decision or several, its design says
+(:mod:`whybuy.causal.designs`).
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from scipy.special import expit
 from whybuy.behavior.folds import folds_of_users
 from whybuy.behavior.targets import Bytes, Heads
 from whybuy.behavior.twins import TwinModels
+from whybuy.causal.designs import STEP, Design, Units
+from whybuy.causal.measures import Measure
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.engine import give_back_memory
 from whybuy.errors import QuestionError
@@ -30,6 +33,8 @@ from whybuy.progress import Report, quiet
 BLOCK_EVENTS = 16_384
 _JUDGED_EVENTS = 65_536
 _MANY_BEHAVIORS = 80
+Float64 = npt.NDArray[np.float64]
+
 _OWN_WINDOWS = tuple(duration_ms(w) for w in ("1d", "7d"))
 
 
@@ -69,10 +74,13 @@ class Protocol:
             )
 
     def eligible(self, sequences: Sequences, moments: Moments) -> Bools:
-        """Return (n_moments,) which moments are trials."""
-        early = moments.ts_ms >= self.start_ms + self.lookback_ms
-        late = moments.ts_ms + self.horizon_ms <= self.end_ms
-        return decisions(sequences, moments) & early & late
+        """Return (n_moments,) which moments are trials of the step design."""
+        return decisions(sequences, moments) & self.spanned(moments.ts_ms, moments.ts_ms)
+
+    def spanned(self, first_ms: Ints, last_ms: Ints) -> Bools:
+        """Return (n,) whether there is history before ``first_ms`` and follow-up after ``last_ms``."""
+        spanned: Bools = (first_ms >= self.start_ms + self.lookback_ms) & (last_ms + self.horizon_ms <= self.end_ms)
+        return spanned
 
 
 @dataclass(frozen=True)
@@ -96,15 +104,16 @@ class TrialBlock:
     ----------
     user : (n,) index of the user within the block, ascending
     user_ids : ids of the block's users
-    is_behavior : (n, n_behaviors) 1 where the decision is the behavior
+    is_behavior : (n, n_behaviors) 1 where the trial holds the behavior
     outcome : (n, n_outcomes) 1 where the outcome follows within the horizon
     X : (n, d) float32 covariates, the model's heads among them
     logits : (n, n_behaviors + 2 n_outcomes) propensities, outcomes in trials, outcomes anywhere
     extra_behavior, extra_outcome : (n, n_extra) the same for behaviors that the model has no head for
-    ts_ms : (n,) time of the decision
+    ts_ms : (n,) time of the trial's first decision
     past, recent : (n, n_behaviors + n_extra) events of each behavior, at most 255, in the source's ``past_ms`` before
-        the decision and in the last ``recent_ms`` of it; no column where ``past_ms`` is 0
+        the trial and in the last ``recent_ms`` of it; no column where ``past_ms`` is 0
     is_late : (n,) whether the trial lies in the last fifth of the time that trials can lie in
+    measured : (n, n_measures) sums, over the trial's events, of what the source measures
     """
 
     user: Ints
@@ -120,6 +129,7 @@ class TrialBlock:
     ts_ms: Ints
     past: Bytes
     recent: Bytes
+    measured: Float64
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -142,6 +152,8 @@ class TrialSource:
     extra : behaviors without a head of their own that a question is about
     users : only these users are drawn (all where None)
     past_ms : how far before a decision each behavior's own events are counted for the checks; not at all where 0
+    design : which decisions make a trial
+    measure : numbers of events that are wanted of every trial; none where None
     """
 
     store: SequenceStore
@@ -152,6 +164,8 @@ class TrialSource:
     extra: tuple[Behavior, ...] = ()
     users: frozenset[str] | None = None
     past_ms: int = 0
+    design: Design = STEP
+    measure: Measure | None = None
 
     @property
     def recent_ms(self) -> int:
@@ -169,27 +183,35 @@ class TrialSource:
             sequences = Sequences.open(shard)
             at = np.load(self.judged / f"{shard.name}.moments.npy", mmap_mode="r")
             logits = np.load(self.judged / f"{shard.name}.logits.npy", mmap_mode="r")
-            extra = self._extra_hits(sequences, log_shard)
+            extra, measured = self._extra_hits(sequences, log_shard), self._measured(sequences, log_shard)
             first_moment, first_event = 0, 0
             for block in sequences.blocks(BLOCK_EVENTS):
                 n = len(block.moment_starts) - 1
                 low, high = np.searchsorted(at, [first_moment, first_moment + n])
                 judged = Judged(np.asarray(at[low:high]) - first_moment, np.asarray(logits[low:high], np.float32))
-                yield self.block(block, judged, extra[first_event : first_event + block.n_events])
+                events = slice(first_event, first_event + block.n_events)
+                yield self.block(block, judged, extra[events], measured[events])
                 first_moment += n
                 first_event += block.n_events
             give_back_memory()
 
-    def block(self, sequences: Sequences, judged: "Judged", extra: Bytes) -> TrialBlock:
-        """Return the trials of ``sequences``; ``extra`` (n_events, n_extra) marks the extra behaviors."""
+    def block(self, sequences: Sequences, judged: "Judged", extra: Bytes, measured: Float64) -> TrialBlock:
+        """Return the trials of ``sequences``.
+
+        Parameters
+        ----------
+        extra : (n_events, n_extra) marks the extra behaviors
+        measured : (n_events, n_measures) what is measured
+        """
         moments = Moments.of(sequences, reach_ms=max(self.protocol.horizon_ms, LONGEST_WINDOW_MS))
-        where = np.flatnonzero(self._drawn(sequences, moments) & np.isin(np.arange(len(moments)), judged.moments))
         hits = np.concatenate([self.heads.index.hits(sequences), extra], axis=1)
         prefix, horizon, n_extra = prefix_counts(hits), self.protocol.horizon_ms, len(self.extra)
-        is_behavior = in_moment(prefix, moments)[where]
+        units = self._units(sequences, moments, judged, prefix)
+        where, last = units.first, units.last
+        is_behavior = (prefix[moments.end[last]] > prefix[moments.first[where]]).astype(np.uint8)
         modeled = is_behavior.shape[1] - n_extra
         asked = [*self.outcomes, *range(modeled, modeled + n_extra)]
-        outcome = within(np.ascontiguousarray(prefix[:, asked]), moments, horizon)[where]
+        outcome = within(np.ascontiguousarray(prefix[:, asked]), moments, horizon)[last]
         history = history_features(sequences, moments, self.heads.spec)
         own, own_names = _own_counts(prefix[:, modeled:], moments, self.extra)
         found = of_horizon(judged.logits[np.searchsorted(judged.moments, where)], self.heads, self.protocol.horizon_ms)
@@ -210,21 +232,39 @@ class TrialSource:
             ts_ms=moments.ts_ms[where],
             past=past,
             recent=recent,
+            measured=_sums(measured, moments.first[where], moments.end[last]),
         )
 
-    def _drawn(self, sequences: Sequences, moments: Moments) -> Bools:
+    def _units(self, sequences: Sequences, moments: Moments, judged: "Judged", prefix: npt.NDArray[np.int32]) -> Units:
+        """Return the eligible trials of the users drawn, those whose first decision the model has judged."""
+        names = [*self.heads.index.behaviors, *self.extra]
+
+        def holds(behavior: Behavior) -> Bools:
+            column = np.ascontiguousarray(prefix[:, [names.index(behavior)]])
+            return in_moment(column, moments)[:, 0] > 0
+
+        units = self.design.units(sequences, moments, holds)
+        keep = self._drawn(sequences)[moments.user[units.first]] & np.isin(units.first, judged.moments)
+        return units.rows(keep & self.protocol.spanned(moments.ts_ms[units.first], moments.ts_ms[units.last]))
+
+    def _drawn(self, sequences: Sequences) -> Bools:
         drawn = np.ones(sequences.n_users, bool)
         if self.position_below < 1:
             drawn &= folds_of_users(sequences.user_ids).position < self.position_below
         if self.users is not None:
             drawn &= np.isin(sequences.user_ids.astype(str), sorted(self.users))
-        return self.protocol.eligible(sequences, moments) & drawn[moments.user]
+        return drawn
 
     def _extra_hits(self, sequences: Sequences, log_shard: Path) -> Bytes:
         hits = np.zeros((sequences.n_events, len(self.extra)), np.uint8)
         for column, behavior in enumerate(self.extra):
             hits[:, column] = hits_in(sequences, log_shard, behavior, self.store.vocabulary)
         return hits
+
+    def _measured(self, sequences: Sequences, log_shard: Path) -> Float64:
+        if self.measure is None:
+            return np.empty((sequences.n_events, 0))
+        return self.measure.of(sequences, log_shard)
 
 
 @dataclass(frozen=True)
@@ -233,6 +273,12 @@ class Judged:
 
     moments: Ints
     logits: npt.NDArray[np.float32]
+
+
+def _sums(values: Float64, first: Ints, end: Ints) -> Float64:
+    """Return (n, n_measures) sums of events from ``first`` to before ``end``."""
+    running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    return running[end] - running[first]
 
 
 def _counts_before(prefix: npt.NDArray[np.int32], moments: Moments, where: Ints, window_ms: int) -> Bytes:

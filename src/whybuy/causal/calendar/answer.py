@@ -12,7 +12,7 @@ import numpy as np
 from whybuy.causal import checks as check
 from whybuy.causal.calendar.grid import Grid
 from whybuy.causal.calendar.landmarks import Asked, LandmarkTable, draw
-from whybuy.causal.checks.activity import activity, activity_failures
+from whybuy.causal.checks.activity import activity
 from whybuy.causal.checks.pair import PairData, effect_among
 from whybuy.causal.checks.trial_checks import named_controls
 from whybuy.causal.confirm import PairJudge, TrialTable, restricted
@@ -111,7 +111,7 @@ def _with_activity(effect: Effect, came: PairData, landmarks: LandmarkTable, con
     )
     effect = replace(effect, checks={**effect.checks, "activity": found})
     grounds = Grounds(n_treated=effect.n_treated, **effect.checks["grounds"])
-    return judge_confirmed(effect, grounds, [*activity_failures(found), *check.failures(effect)], config.causal)
+    return judge_confirmed(effect, grounds, check.failures(effect), config.causal)
 
 
 def _meaning(pair: tuple[Behavior, Behavior], horizon: str, grid: Grid) -> str:

@@ -1,5 +1,6 @@
 """What the checks of a confirmed effect say, in words: what does not hold, and what to keep in mind."""
 
+from whybuy.causal.checks.activity import activity_failures
 from whybuy.causal.checks.balance import balance_failures
 from whybuy.causal.checks.halves import halves_failures
 from whybuy.causal.checks.influence import influence_failures
@@ -27,6 +28,8 @@ _IN_WORDS = (
 )
 
 CAPS = {
+    "session": "Session design: suggestive at most. What brought a person here today is in no event before the "
+    "session, and whether a session gets this far without the outcome may depend on the behavior itself.",
     "calendar": "Calendar design: suggestive at most. Why people come in one period and not in another is in no event "
     "before it, and those who come do more of everything.",
 }
@@ -35,5 +38,6 @@ CAPS = {
 
 def failures(effect: Effect) -> list[str]:
     """Return the checks of a confirmed effect that did not pass, in words; warnings last, starting with that word."""
-    told = [words for name, told in _IN_WORDS for words in told(effect.checks[name])]
-    return [CAPS[effect.design], *told] if effect.design in CAPS else told
+    of_design = activity_failures(effect.checks["activity"]) if "activity" in effect.checks else []
+    of_design += [CAPS[effect.design]] if effect.design in CAPS else []
+    return of_design + [words for name, told in _IN_WORDS for words in told(effect.checks[name])]
