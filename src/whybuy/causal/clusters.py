@@ -4,6 +4,7 @@ Decisions of one user are alike, so the user is the unit that is sampled: a clus
 to the denominator, and what one cluster more or less would change is the error.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,29 @@ def ratio_of_sums(N: Float64, D: Float64, *, n_clusters: int) -> Ratio:
         return Ratio(value, np.full(len(N), np.nan), effective)
     # The ratio, less that without a cluster.
     return Ratio(value, np.sqrt((n_clusters - 1) / n_clusters) * (N - value * D) / rest, effective)
+
+
+def crossed_ratio(numerator: Float64, denominator: Float64, clusters: Sequence[Ints]) -> tuple[float, float, float]:
+    """Return a ratio of sums, its standard error by one or two crossed kinds of clusters, and the effective clusters.
+
+    With two kinds, say users and items, the variance is that by the one plus that by the other less that by both at
+    once; it is taken to be no less than either. The effective number is that of the kind with fewer.
+
+    Parameters
+    ----------
+    numerator, denominator : (n,) contributions of every row
+    clusters : one or two times (n,), each numbered from 0 without gaps
+
+    Source: Cameron, Gelbach and Miller (Journal of Business and Economic Statistics, 2011), equation 2.11.
+    """
+    each = [clustered_ratio(numerator, denominator, cluster) for cluster in clusters]
+    variances = [ratio.std_error**2 for ratio in each]
+    variance = max(variances)
+    if len(clusters) > 1:
+        _, both = np.unique(np.stack(clusters, axis=1), axis=0, return_inverse=True)
+        common = clustered_ratio(numerator, denominator, both.ravel()).std_error ** 2
+        variance = max(variance, sum(variances) - common)
+    return each[0].value, float(np.sqrt(variance)), min(ratio.effective for ratio in each)
 
 
 def influence_error(influence: Float64) -> float:
