@@ -68,6 +68,12 @@ def test_a_table_is_scanned_and_asked(log, folder):
     again = whybuy.sustained(log, treatment="cart:bags", outcome="purchase:bags", periods=2)
     assert (again.n_decisions, again.verdict) == (2, "cannot_tell")
     assert "120 users are eligible; 200 are needed." in again.summary()
+    both = whybuy.effects(log, treatment="cart:bags,view:shoes", outcome="purchase:bags", reference="view:bags")
+    assert {(e.treatment, e.reference) for e in both} == {("cart:bags", "view:bags"), ("view:shoes", "view:bags")}
+    begun = whybuy.effect(log, treatment="cart:bags", outcome="purchase:bags", design="session:1")
+    assert (begun.design, begun.unit) == ("session", "sessions")
+    with pytest.raises(QuestionError, match="at a price that is known"):
+        whybuy.dose(log, treatment="price:bags", outcome="purchase:bags")
     who = whybuy.who_gains(log, treatment="cart:bags", outcome="purchase:bags")
     assert sum(g.n_trials for g in who.by_tau) == told.n_trials
     assert "effects of groups, not of persons" in who.summary()

@@ -4,13 +4,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from whybuy import estimators
-    from whybuy.library import Log, certify, effect, graph, read, scan, second_opinion, sustained, who_gains
+    from whybuy.library import (
+        Log,
+        certify,
+        dose,
+        effect,
+        effects,
+        graph,
+        read,
+        scan,
+        second_opinion,
+        sustained,
+        who_gains,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Log", "__version__", "certify", "effect", "estimators", "graph", "read", "scan", "second_opinion", "sustained",
-    "who_gains",
+    "Log", "__version__", "certify", "dose", "effect", "effects", "estimators", "graph", "read", "scan",
+    "second_opinion", "sustained", "who_gains",
 ]  # fmt: skip
 
 

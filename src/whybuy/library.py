@@ -29,6 +29,7 @@ from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
     from whybuy.causal.certificate import Certificate
+    from whybuy.causal.dose import Dose
     from whybuy.causal.effects import Effect, Effects
     from whybuy.causal.graph import EffectGraph
     from whybuy.causal.heterogeneity import Heterogeneity
@@ -147,9 +148,12 @@ def effect(  # noqa: PLR0913 - a question has that many words
     Parameters
     ----------
     log : a :class:`Log`, or what :func:`read` takes as events
-    treatment, outcome, reference : behaviors, as "view:shoes"
+    treatment : a behavior, as "view:shoes", or a composite, as "2*view:shoes@1d"
+    outcome : a behavior
     horizon : how long after the decision the outcome counts, as "7d"; the config's first where None
-    design : "step" (the default: a decision), or "calendar" (at least once in a period, for what takes hold slowly)
+    design : "step" (each decision; where None), "session" (its first three; "session:5" for the first five), or
+        "calendar" (at least once in a period, for what takes hold slowly)
+    reference : a behavior that it is compared with alone
     where : a SQL condition on the users table
 
     Raises
@@ -171,6 +175,75 @@ def effect(  # noqa: PLR0913 - a question has that many words
     with opened._pipeline() as pipeline:
         pipeline.run(question.stage)
         return answered(pipeline, question)
+
+
+def effects(  # noqa: PLR0913 - a question has that many words
+    log: Any,
+    *,
+    treatment: str,
+    outcome: str,
+    horizon: str | None = None,
+    design: str | None = None,
+    reference: str | None = None,
+    where: str | None = None,
+) -> "Effects":
+    """Return the confirmed effects of several treatments, or over several horizons, with q-values over all of them.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    treatment, horizon : one or more with commas between them, as "view:shoes,view:boots" and "1d,7d"
+    reference : where given, every treatment is compared with it among the decisions that are one or the other
+    outcome, design, where : as for :func:`effect`
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        One of the questions cannot be asked of this log.
+    """
+    from whybuy.causal.effects import Effects
+    from whybuy.causal.several import questions
+
+    opened = _opened(log)
+    within = horizon or opened.config.horizons[0]
+    asked = questions(treatment, outcome, horizon=within, design=design, reference=reference, where=where)
+    with opened._pipeline() as pipeline:
+        pipeline.run(asked[0].stage)
+        return Effects.of(all_answered(pipeline, asked))
+
+
+def dose(
+    log: Any,
+    *,
+    treatment: str,
+    outcome: str,
+    horizon: str | None = None,
+    design: str | None = None,
+    where: str | None = None,
+) -> "Dose":
+    """Return what more of something does: a slope, and a curve by ranges of the dose.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    treatment : "price:shoes" or "discount:shoes" (of the item that is viewed, against its usual price), or
+        "number:view:shoes" (how many of a session's first decisions are a view of shoes)
+    design : for a number, "session:5" for the first five decisions instead of three
+    outcome, horizon, where : as for :func:`effect`
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        The question cannot be asked of this log; its prices are unknown or do not vary.
+    """
+    from whybuy.causal.dose_question import DoseQuestion, answer_dose
+
+    opened = _opened(log)
+    within = horizon or opened.config.horizons[0]
+    asked = DoseQuestion.of(treatment, outcome, horizon=within, design=design, where=where)
+    with opened._pipeline() as pipeline:
+        pipeline.run("confirm")
+        return answer_dose(asked, pipeline.study, report=pipeline.report)
 
 
 def sustained(  # noqa: PLR0913 - a question has that many words
@@ -321,6 +394,19 @@ def answered(pipeline: Pipeline, question: "Question") -> "Effect":
             if same and at_same_horizon and found.method == "confirmed":
                 return found
     return answer(question, pipeline.study, report=pipeline.report)
+
+
+def all_answered(pipeline: Pipeline, asked: "list[Question]") -> "list[Effect]":
+    """Return the confirmed effects of several questions, judged together.
+
+    Raises
+    ------
+    QuestionError, BehaviorError
+        One of them cannot be asked of this log.
+    """
+    from whybuy.causal.several import together
+
+    return together([answered(pipeline, question) for question in asked], pipeline.config.causal)
 
 
 def _opened(log: Any) -> Log:

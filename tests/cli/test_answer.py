@@ -1,6 +1,8 @@
 import pytest
 
-from whybuy.causal import question
+from whybuy.causal import dose_question, question
+from whybuy.causal.dose import Dose, DosePoint
+from whybuy.causal.effects import Estimate
 from whybuy.pipeline import Pipeline
 
 
@@ -93,6 +95,64 @@ def test_anything_else_is_answered_now(call, shop, stages, asked, options):
     assert len(asked) == 1
 
 
+def test_several_are_answered_together(call, shop, stages, asked):
+    options = ("--treatment", "view:c,view:e", "--outcome", "purchase:a", "--horizon", "1d,3d")
+    found = call("effects", *options, "--json").json["effects"]
+    named = [(e["treatment"], e["horizon"]) for e in found]
+    assert named == [("view:c", "1d"), ("view:e", "1d"), ("view:c", "3d"), ("view:e", "3d")]
+    out = call("effects", *options, "--reference", "view:d", "--design", "step").out
+    assert "q-values are those of the 4 questions together." in out
+    assert [q.design for q in asked] == ["step"] * 8
+
+
+def test_a_composite_and_a_session_reach_the_engine(call, shop, stages, asked):
+    call("effects", "--treatment", "2*view:c@1d", "--outcome", "purchase:a")
+    call("effects", *PAIR, "--design", "session:5")
+    assert str(asked[0].composite) == "view:c+view:c@1d"
+    assert (asked[1].design, asked[1].first) == ("session", 5)
+
+
+@pytest.fixture
+def dosed(monkeypatch):
+    """A price whose slope is known, in place of the engine."""
+    seen = []
+
+    def answer_dose(question, study, *, report):
+        seen.append(question)
+        points = [("about the usual", 0.0, Estimate(estimand="ato", estimate=0.0))]
+        points.append(("15% or more above", 2.0, Estimate.of("ato", -0.1, 0.01)))
+        return Dose(
+            treatment=str(question),
+            outcome="purchase:a",
+            horizon=question.asked.horizon,
+            unit=question.unit,
+            n_trials=1000,
+            n_users=100,
+            n_clusters=40,
+            slope=Estimate.of("slope", -0.05, 0.01),
+            naive=0.01,
+            curve=tuple(DosePoint(label=name, dose=d, n_trials=500, effect=e) for name, d, e in points),
+            verdict="suggestive",
+            reasons=("A reason.",),
+            meaning=question.meaning,
+        )
+
+    monkeypatch.setattr(dose_question, "answer_dose", answer_dose)
+    monkeypatch.setattr(Pipeline, "study", None)
+    return seen
+
+
+def test_a_dose_has_a_slope_and_a_curve(call, shop, stages, dosed):
+    options = ("effects", "--treatment", "price:a", "--outcome", "purchase:a")
+    out = call(*options).out
+    assert "price:a: a price 10% above the usual one changes purchase:a within 7d by -5.00 in 100 [-6.96, -3.04]" in out
+    assert "-.1000" in out
+    found = call(*options, "--json").json["dose"]
+    assert found["slope"]["estimate"] == -0.05
+    assert [point["label"] for point in found["curve"]] == ["about the usual", "15% or more above"]
+    assert str(dosed[0].behavior) == "view:a"
+
+
 def test_one_answer_in_words(call, shop, stages):
     out = call("effects", *PAIR).out
     assert "view:b now instead of the usual alternatives changes purchase:a within 7d by +2.0 in 100" in out
@@ -106,7 +166,12 @@ def test_one_answer_in_words(call, shop, stages):
         (("--where", "x = 1"), "both --treatment and --outcome are needed"),
         (("--treatment", "view:b", "--outcome", "purchase:a", "--horizon", "soon"), "'soon' is not a duration"),
         (("--treatment", "look:b", "--outcome", "purchase:a"), "starts with 'look', which is no action"),
-        (("--treatment", "view:b", "--outcome", "purchase:a", "--design", "session"), "--design session"),
+        (("--treatment", "view:b", "--outcome", "purchase:a", "--design", "weekly"), "--design weekly"),
+        (
+            ("--treatment", "price:b", "--outcome", "purchase:a", "--reference", "view:c"),
+            "--reference with the dose price:b",
+        ),
+        (("--treatment", "number:view:b", "--outcome", "purchase:a", "--horizon", "1d,7d"), "is not a duration"),
         ((*PAIR, "--reference", "view:*"), "Every view:b is itself a view:*"),
         (
             ("--treatment", "view:*", "--outcome", "purchase:a", "--reference", "view:c"),

@@ -6,15 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whybuy.cli.session import Session, command, require_times
-from whybuy.cli.tables import EFFECT_COLUMNS, STRATEGY_COLUMNS, effect_row, number, show_table, strategy_row
+from whybuy.cli.tables import (
+    EFFECT_COLUMNS,
+    NOTHING,
+    STRATEGY_COLUMNS,
+    Column,
+    effect_row,
+    number,
+    show_table,
+    strategy_row,
+)
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
-from whybuy.library import answered
+from whybuy.library import all_answered
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from whybuy.behavior.what_if import WhatIf
+    from whybuy.causal.dose import Dose
+    from whybuy.causal.dose_question import DoseQuestion
     from whybuy.causal.effects import Effect
     from whybuy.causal.question import Question
     from whybuy.causal.sustained import SustainedEffects
@@ -44,15 +55,15 @@ class Asked:
         """Whether one treatment and one outcome are named."""
         return self.treatment is not None and self.outcome is not None
 
-    def question(self, config: Config) -> "Question":
-        """Return what is asked of one pair.
+    def questions(self, config: Config) -> "list[Question]":
+        """Return what is asked: one question, or one for each treatment and horizon.
 
         Raises
         ------
         QuestionError, BehaviorError
             It is no question.
         """
-        from whybuy.causal.question import Question
+        from whybuy.causal.several import questions
 
         if self.periods is not None and self.design not in (None, "calendar"):
             raise QuestionError.of(
@@ -60,7 +71,7 @@ class Asked:
                 needed="the design calendar, whose periods they are",
                 do="Leave --design out, or --periods",
             )
-        return Question.of(
+        asked = questions(
             self.treatment or "",
             self.outcome or "",
             horizon=self.horizon or config.horizons[0],
@@ -68,13 +79,56 @@ class Asked:
             reference=self.reference,
             where=self.where,
         )
+        if self.periods is not None and len(asked) > 1:
+            raise QuestionError.of(
+                found=f"--periods with {len(asked)} questions",
+                needed="one treatment and one horizon",
+                do="Ask about one at a time",
+            )
+        return asked
+
+    @property
+    def is_dose(self) -> bool:
+        """Whether the treatment of a pair is a dose: price:, discount: or number:."""
+        from whybuy.causal.dose_question import is_dose
+
+        return self.is_pair and is_dose(self.treatment or "")
+
+    def dose(self, config: Config) -> "DoseQuestion":
+        """Return what is asked of a dose.
+
+        Raises
+        ------
+        QuestionError, BehaviorError
+            It is no question.
+        """
+        from whybuy.causal.dose_question import DoseQuestion
+
+        if self.reference is not None or self.periods is not None:
+            raise QuestionError.of(
+                found=f"--{'periods' if self.reference is None else 'reference'} with the dose {self.treatment}",
+                needed="a dose alone: it is compared with less of it, at one decision or session",
+                do="Leave that out",
+            )
+        return DoseQuestion.of(
+            self.treatment or "",
+            self.outcome or "",
+            horizon=self.horizon or config.horizons[0],
+            design=self.design,
+            where=self.where,
+        )
 
     def holds(self, effect: "Effect") -> bool:
         """Return whether an effect is about what was asked."""
-        named = ((self.treatment, effect.treatment), (self.outcome, effect.outcome))
-        same_names = all(text is None or str(parse_behavior(text)) == found for text, found in named)
-        same_horizon = self.horizon is None or duration_ms(self.horizon) == duration_ms(effect.horizon)
-        return same_names and same_horizon
+        from whybuy.causal.several import split_treatments
+        from whybuy.events.composites import parse_treatment
+
+        same_treatment = self.treatment is None or effect.treatment in [
+            str(parse_treatment(text)) for text in split_treatments(self.treatment)
+        ]
+        same_outcome = self.outcome is None or str(parse_behavior(self.outcome)) == effect.outcome
+        same_horizon = self.horizon is None or duration_ms(effect.horizon) in map(duration_ms, self.horizon.split(","))
+        return same_treatment and same_outcome and same_horizon
 
     def require_askable(self) -> None:
         """Raise where options are given that only make sense for one pair."""
@@ -92,10 +146,16 @@ class Asked:
 def effects(  # noqa: PLR0913 - one parameter per option
     session: Session,
     *,
-    treatment: Annotated[str | None, typer.Option(help="A behavior, as in view:shoes.")] = None,
+    treatment: Annotated[
+        str | None, typer.Option(help="As view:shoes, 2*view:shoes@1d or price:shoes; or more, with commas.")
+    ] = None,
     outcome: Annotated[str | None, typer.Option(help="A behavior, as in purchase:*.")] = None,
-    horizon: Annotated[str | None, typer.Option(help="How long after, as in 7d; the config's first.")] = None,
-    design: Annotated[str | None, typer.Option(help="step, session, calendar or assignment.")] = None,
+    horizon: Annotated[
+        str | None, typer.Option(help="How long after, as in 7d, or more, as in 1d,7d; the config's first.")
+    ] = None,
+    design: Annotated[
+        str | None, typer.Option(help="step, session (session:5: its first 5 decisions) or calendar.")
+    ] = None,
     where: Annotated[str | None, typer.Option(help="A SQL condition on the users table.")] = None,
     reference: Annotated[str | None, typer.Option(help="Compare with this behavior alone.")] = None,
     periods: Annotated[int | None, typer.Option(help="What if more or less often, in 2 to 6 periods in a row.")] = None,
@@ -115,13 +175,26 @@ def effects(  # noqa: PLR0913 - one parameter per option
         periods=periods,
     )
     asked.require_askable()
+    if asked.is_dose:
+        with session.pipeline() as pipeline:
+            dose = _dose(pipeline, asked.dose(pipeline.config))
+        show_dose(session, dose)
+        return
     with session.pipeline() as pipeline:
         # What is no question is said before anything that takes long.
-        question = asked.question(pipeline.config) if asked.is_pair else None
-        pipeline.run("confirm" if question is None else question.stage)
-        if question is not None:
-            _answer_one(session, pipeline, question, periods)
-            return
+        questions = asked.questions(pipeline.config) if asked.is_pair else []
+        pipeline.run(questions[0].stage if questions else "confirm")
+        sustained = _sustained(pipeline, questions[0], periods) if questions and periods is not None else None
+        answers = all_answered(pipeline, questions) if sustained is None else []
+    if sustained is not None:
+        show_sustained(session, sustained)
+        return
+    if len(answers) == 1:
+        show_answer(session, answers[0])
+        return
+    if answers:
+        show_answers(session, answers)
+        return
     found = Effects.of(effect for effect in pipeline.effects() if asked.holds(effect))
     shown = list(found) if all_ else list(found.headlines)[:top]
     if session.as_json:
@@ -136,14 +209,52 @@ def effects(  # noqa: PLR0913 - one parameter per option
         show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
 
 
-def _answer_one(session: Session, pipeline: Pipeline, question: "Question", periods: int | None) -> None:
-    """Print the answer to one question: of a decision or one period, or of several in a row."""
-    if periods is None:
-        show_answer(session, answered(pipeline, question))
+def _dose(pipeline: Pipeline, question: "DoseQuestion") -> "Dose":
+    from whybuy.causal import dose_question
+
+    pipeline.run("confirm")
+    return dose_question.answer_dose(question, pipeline.study, report=pipeline.report)
+
+
+def show_dose(session: Session, found: "Dose") -> None:
+    """Print a dose's curve and its slope."""
+    if session.as_json:
+        session.emit({"dose": found.to_json()})
         return
+    columns: list[Column] = [("dose", "left"), *((name, "right") for name in ("trials", "effect", "low", "high"))]
+    rows = [
+        [p.label, f"{p.n_trials:,}", *map(number, (p.effect.estimate, p.effect.ci_low, p.effect.ci_high))]
+        for p in found.curve
+    ]
+    show_table(session.out, columns, rows)
+    session.say()
+    session.say(found.summary())
+    session.say(f"meaning: {found.meaning}")
+    for reason in found.reasons:
+        session.say(f"- {reason}")
+
+
+def show_answers(session: Session, effects: "list[Effect]") -> None:
+    """Print the answers to several questions, a line and a sentence each."""
+    if session.as_json:
+        session.emit({"effects": [effect.to_json() for effect in effects]})
+        return
+    columns: list[Column] = [*EFFECT_COLUMNS[:2], ("horizon", "left"), *EFFECT_COLUMNS[2:], ("q", "right")]
+    rows = []
+    for effect in effects:
+        cells, q = effect_row(effect), effect.effect.q_value
+        rows.append([*cells[:2], effect.horizon, *cells[2:], NOTHING if q is None else f"{q:.2g}"])
+    show_table(session.out, columns, rows)
+    session.say()
+    for effect in effects:
+        session.say(f"- {effect.summary()}")
+    session.say(f"q-values are those of the {len(effects)} questions together.")
+
+
+def _sustained(pipeline: Pipeline, question: "Question", periods: int) -> "SustainedEffects":
     from whybuy.causal.sustained.log import sustained_effects
 
-    show_sustained(session, sustained_effects(question, pipeline.study, n_periods=periods, report=pipeline.report))
+    return sustained_effects(question, pipeline.study, n_periods=periods, report=pipeline.report)
 
 
 def show_sustained(session: Session, found: "SustainedEffects") -> None:
@@ -172,7 +283,7 @@ def show_answer(session: Session, effect: "Effect") -> None:
     session.say(effect.summary())
     if effect.meaning:
         session.say(f"meaning: {effect.meaning}")
-    session.say(f"decisions: {effect.n_trials:,}, treated: {effect.n_treated:,}, users: {effect.n_users:,}")
+    session.say(f"{effect.unit}: {effect.n_trials:,}, treated: {effect.n_treated:,}, users: {effect.n_users:,}")
     for other in effect.also:
         if other.estimate is not None:
             low, high = (number(end) for end in (other.ci_low, other.ci_high))
