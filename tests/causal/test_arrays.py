@@ -65,7 +65,7 @@ def test_intervals_of_boosting_cover(model):
 
 
 def test_ridge_is_the_scan_s():
-    from whybuy.causal.scan import scan_arrays
+    from whybuy.causal.array_scan import scan_arrays
 
     X, T, Y, user = arrays(n_users=200)
     found = partially_linear(X, T, Y, groups=user, learner="ridge", folds=user % 4)

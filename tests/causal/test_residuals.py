@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whybuy.causal.residuals import MaskedTrials, masked_pair_sums, plain_pair_sums, user_chunks
-from whybuy.causal.scan import scan_arrays
+from whybuy.causal.array_scan import scan_arrays
+from whybuy.causal.masked import MaskedTrials, masked_pair_sums
+from whybuy.causal.residuals import plain_pair_sums, user_chunks
 
 
 def trials(seed: int, n_users: int = 12) -> MaskedTrials:
@@ -56,6 +57,27 @@ def test_masked_sums_equal_a_plain_loop():
             assert (counts.treated[b, a], counts.joint[b, a]) == (treated, joint)
 
 
+def test_counts_of_users_equal_a_plain_loop():
+    t = trials(5, n_users=40)
+    _, counts = masked_pair_sums(t)
+    for b in range(3):
+        for a in range(2):
+            hit = (t.own[:, a] == 0) & (t.Y[:, a] > 0)
+            after, other = (set(t.user[hit & (t.T[:, b] == treated)]) for treated in (1, 0))
+            assert (counts.treated_outcome_users[b, a], counts.control_outcome_users[b, a]) == (len(after), len(other))
+            assert counts.trials[b, a] == (t.own[:, a] == 0).sum()
+            assert counts.outcomes[b, a] == hit.sum()
+
+
+def test_a_behavior_that_nobody_does_has_no_counts_and_a_block_without_any_has_sums():
+    t = trials(6)
+    idle = MaskedTrials(np.zeros_like(t.T), t.E, t.own, t.e_own, t.RY, t.Y, t.shared, t.user)
+    sums, counts = masked_pair_sums(idle)
+    assert not counts.treated.any()
+    assert not counts.treated_outcome_users.any()
+    assert (sums.D > 0).all()
+
+
 def test_sums_add_over_blocks_of_users():
     t = trials(1)
     whole, _ = masked_pair_sums(t)
@@ -84,8 +106,13 @@ def test_by_hand():
 
 def test_every_trial_is_in_one_chunk():
     user = np.repeat(np.arange(50), np.random.default_rng(0).integers(1, 40, 50))
-    seen = np.concatenate([rows[valid] for rows, valid in user_chunks(user, bytes_per_user=20_000_000)])
-    assert sorted(seen.tolist()) == list(range(len(user)))
+    for sizes in (
+        {"bytes_per_user": 20_000_000},
+        {"bytes_per_user": 500_000},
+        {"bytes_per_user": 8, "bytes_per_row": 8},
+    ):
+        seen = np.concatenate([chunk.rows[chunk.valid] for chunk in user_chunks(user, **sizes)])
+        assert sorted(seen.tolist()) == list(range(len(user)))
 
 
 @settings(max_examples=20, deadline=None)

@@ -77,7 +77,7 @@ class FoldSums:
                 self.C_own[k][:, list(mine_too)] += Xa.T @ Yk[rows][:, at]
 
 
-def with_intercept(X: npt.NDArray[np.floating]) -> Float64:
+def with_intercept(X: npt.NDArray[np.number]) -> Float64:
     """Return (n, d + 1) float64 with a column of ones in front."""
     return np.concatenate([np.ones((len(X), 1)), X], axis=1)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import entr, expit
 
 from whybuy.behavior.calibration import BinSums, Reliability, reliabilities
@@ -21,15 +20,8 @@ from whybuy.behavior.twins import TwinModels, family_in
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.grounds import Grounds
 from whybuy.causal.losses import CLIP, log_loss_sums
-from whybuy.causal.residuals import (
-    Float64,
-    Ints,
-    MaskedTrials,
-    PairCounts,
-    PairSums,
-    masked_pair_sums,
-    plain_pair_sums,
-)
+from whybuy.causal.masked import MaskedTrials, PairCounts, masked_pair_sums
+from whybuy.causal.residuals import Float64, Ints, PairSums
 from whybuy.causal.ridge import FoldSums, fit_folds, with_intercept
 from whybuy.causal.study import Study
 from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
@@ -371,45 +363,3 @@ def _with_q_values(effects: list[Effect], config: Config) -> list[Effect]:
         estimate = replace(effect.effect, q_value=float(q), q_value_by=float(q_by))
         found.append(judge_scan(replace(effect, effect=estimate), None, config.causal))
     return found
-
-
-@dataclass(frozen=True)
-class ArrayScan:
-    """Effects of every treatment column on every outcome column; each (n_treatments, n_outcomes)."""
-
-    estimate: Float64
-    std_error: Float64
-    effective_users: Float64
-
-
-def scan_arrays(
-    X: npt.NDArray[np.floating],
-    T: npt.NDArray[np.floating],
-    Y: npt.NDArray[np.floating],
-    *,
-    groups: Ints,
-    folds: Ints,
-    penalty: float | None = None,
-) -> ArrayScan:
-    """Return the ATO of every column of T on every column of Y, ridge nuisances, cross-fitted, clustered.
-
-    Parameters
-    ----------
-    X : (n, d) covariates; T : (n, n_treatments); Y : (n, n_outcomes)
-    groups : (n,) ascending cluster of every row
-    folds : (n,) fold of every row, constant within a cluster
-    penalty : ridge penalty on standardized columns; chosen on users left out where None
-
-    Notes
-    -----
-    The same algebra as ``DoubleMLPLR(score="partialling out")`` with ``Ridge`` on standardized columns.
-    """
-    Xi, targets = with_intercept(X), np.concatenate([T, Y], axis=1).astype(float)
-    sums = FoldSums.zeros(int(folds.max()) + 1, X.shape[1], targets.shape[1], 0, 0)
-    sums.add(Xi, targets, folds, np.zeros((len(X), 0), np.uint8))
-    beta = fit_folds(sums, [np.arange(X.shape[1])] * targets.shape[1], penalty=penalty)
-    for k in range(len(beta)):
-        targets[folds == k] -= Xi[folds == k] @ beta[k]
-    B = np.shape(T)[1]
-    pairs = plain_pair_sums(targets[:, :B], targets[:, B:], groups)
-    return ArrayScan(pairs.estimate, pairs.std_error, pairs.effective_users)
