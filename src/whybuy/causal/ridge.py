@@ -9,7 +9,7 @@ its own decisions out, their (rare) rows are subtracted from the Gram matrix, ex
 Source: Hoerl and Kennard (Technometrics, 1970), equation 2.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ Float64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5)
+_TOGETHER = 128
+"""Rows that are added to a Gram matrix at once: fewer cost as much, since the whole matrix goes through the cache."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class FoldSums:
     S : (n_folds, n_targets) sums of squared targets
     G_own : (n_folds, n_outcomes, d + 1, d + 1) the part of G from decisions that are the outcome
     C_own : (n_folds, d + 1, n_masked) the part of X'targets from decisions that are the target's outcome
+    waiting : (fold, outcome) -> rows of X that are not in G_own yet; see :meth:`settle`
     """
 
     G: Float64
@@ -39,6 +42,7 @@ class FoldSums:
     S: Float64
     G_own: Float64
     C_own: Float64
+    waiting: dict[tuple[int, int], list[Float64]] = field(default_factory=dict)
 
     @classmethod
     def zeros(cls, n_folds: int, d: int, n_targets: int, masks: int, n_masked: int) -> "FoldSums":
@@ -61,20 +65,35 @@ class FoldSums:
         targets : (n, n_targets + n_masked); masked target i leaves out the decisions of outcome i modulo ``masks``
         own : (n, masks) decisions that are the outcome
         """
-        n_masked = self.C_own.shape[2]
-        for k in np.unique(fold):
+        for k in np.unique(fold).tolist():
             mine = fold == k
             Xk, Yk = X[mine], targets[mine]
             self.G[k] += Xk.T @ Xk
             self.C[k] += Xk.T @ Yk
-            self.S[k] += (Yk * Yk).sum(axis=0)
+            self.S[k] += np.einsum("nt,nt->t", Yk, Yk)
             for a in range(own.shape[1]):
-                rows = own[mine, a].astype(bool)
-                Xa = Xk[rows]
-                self.G_own[k, a] += Xa.T @ Xa
-                mine_too = range(a, n_masked, own.shape[1])
-                at = [Yk.shape[1] - n_masked + i for i in mine_too]
-                self.C_own[k][:, list(mine_too)] += Xa.T @ Yk[rows][:, at]
+                rows = np.flatnonzero(own[mine, a])
+                if len(rows) > 0:
+                    self._leave_out(k, a, Xk[rows], Yk[rows])
+
+    def _leave_out(self, k: int, a: int, X: Float64, targets: Float64) -> None:
+        """Add the decisions of fold ``k`` that are outcome ``a``."""
+        masks, n_masked = self.G_own.shape[1], self.C_own.shape[2]
+        first = targets.shape[1] - n_masked
+        self.C_own[k, :, a::masks] += X.T @ targets[:, first + a :: masks]
+        waiting = self.waiting.setdefault((k, a), [])
+        waiting.append(X)
+        if sum(map(len, waiting)) >= _TOGETHER:
+            self._settle(k, a)
+
+    def settle(self) -> None:
+        """Bring what waits into ``G_own``."""
+        for k, a in list(self.waiting):
+            self._settle(k, a)
+
+    def _settle(self, k: int, a: int) -> None:
+        X = np.concatenate(self.waiting.pop((k, a)))
+        self.G_own[k, a] += X.T @ X
 
 
 def with_intercept(X: npt.NDArray[np.number]) -> Float64:
@@ -90,6 +109,7 @@ def fit_folds(sums: FoldSums, columns: list[Ints], *, penalty: float | None = No
     columns : per target the covariates it may use (positions without the intercept); equal arrays share a solution
     penalty : on standardized columns; chosen per target on users within the other folds where None
     """
+    sums.settle()
     n_folds, p, n_targets = sums.C.shape
     masks, n_masked = sums.G_own.shape[1], sums.C_own.shape[2]
     out = np.zeros((n_folds, p, n_targets))
