@@ -22,6 +22,7 @@ from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
 
 HOUR, DAY = 3_600_000, 86_400_000
+NOBODY = (np.empty(0, np.uint64),) * 2
 WEIGHTS = Weights(gap=1.0, action=1.0, category=1.0, item=1.0, forecast=1.0)
 
 
@@ -52,7 +53,8 @@ def shop() -> tuple[Examples, TwinModels]:
         start_from_rates(net, [data], [users_k])
         fit(net, [data], plan, Split([users_k], [~users_k]))
         twins.append(net)
-    return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, usual_prices([s], 3))
+    prices = usual_prices([s], 3)
+    return data, TwinModels(tuple(twins), heads(data.heads.end_ms), data.codes, 64, prices, NOBODY)
 
 
 def user_at_a_view(data: Examples, nth: int) -> np.ndarray:

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from whybuy.behavior.family import family_of
-from whybuy.behavior.twins import TwinModels, train_twins
+from whybuy.behavior.twins import TwinModels, family_in, train_twins
 from whybuy.causal.confirm import confirm_log, gather
 from whybuy.causal.effects import effects_frame
 from whybuy.causal.question import Question, answer, who_gains
-from whybuy.causal.scan import read_effects, scan_log
+from whybuy.causal.scan import read_effects, scan_log, scan_trials
 from whybuy.causal.study import Study
 from whybuy.config import config_from_dict
 from whybuy.errors import BehaviorError, ModelError, QuestionError
@@ -249,3 +249,43 @@ def test_a_corrupt_checkpoint_is_refused(study, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({**card, "n_items": 7}))
     with pytest.raises(ModelError, match="trained on a log of 7 items"):
         TwinModels.open(tmp_path, study.store)
+
+
+def test_twins_judge_nobody_they_were_trained_on(study, tmp_path):
+    """Weights carry the users they were learned from: exchanged in memory or on disk, they refuse."""
+    twins = study.twins()
+    (sequences,) = list(study.store)
+    assert sum(map(len, twins.taught)) == N_USERS
+    exchanged = replace(twins, models=twins.models[::-1], taught=twins.taught[::-1])
+    with pytest.raises(ModelError, match="was trained on .* of the .* users it is to judge.*whybuy train"):
+        exchanged.judge(sequences)
+    for file in study.model.iterdir():
+        name = {"twin-0.safetensors": "twin-1.safetensors", "twin-1.safetensors": "twin-0.safetensors"}
+        (tmp_path / name.get(file.name, file.name)).write_bytes(file.read_bytes())
+    with pytest.raises(ModelError, match="was trained on"):
+        TwinModels.open(tmp_path, study.store).judge(sequences)
+
+
+def test_noise_in_place_of_the_heads_shows_in_the_nuisance_error(study, tmp_path):
+    """The noise are the heads of other decisions, at random: as sure of themselves as the real ones, about nothing.
+
+    Purchases follow carts, so whether the next decision is one, and whether one is near, can be known; counts know it
+    too, and with the noise beside them know less.
+    """
+    source, family = study.trials(study.twins(), "1d"), family_in(study.model)
+    rng = np.random.default_rng(0)
+    for shard in study.store.shards:
+        logits = np.load(study.heads / f"{shard.name}.logits.npy")
+        np.save(tmp_path / f"{shard.name}.logits.npy", rng.permutation(logits))
+        moments = (study.heads / f"{shard.name}.moments.npy").read_bytes()
+        (tmp_path / f"{shard.name}.moments.npy").write_bytes(moments)
+    losses = {}
+    for name, judged in (("model", study.heads), ("noise", tmp_path)):
+        effects, _ = scan_trials(replace(source, judged=judged), family, "1d", study.config)
+        (effect,) = [e for e in effects if (e.treatment, e.outcome) == ("purchase:bags", "purchase:bags")]
+        losses[name] = effect.checks["nuisance"]
+    model, noise = losses["model"], losses["noise"]
+    for kind in ("e", "m"):
+        counts = model[f"{kind}_log_loss_counts"]
+        assert noise[f"{kind}_log_loss_counts"] == counts
+        assert noise[f"{kind}_log_loss_model"] > max(counts, model[f"{kind}_log_loss_model"]) + 2e-4, (model, noise)

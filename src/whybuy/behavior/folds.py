@@ -27,7 +27,7 @@ class UserFolds:
 
 def folds_of_users(user_ids: npt.NDArray[np.object_], *, n_subfolds: int = 3) -> UserFolds:
     """Return the folds of users by id."""
-    hashed = pd.util.hash_array(np.asarray(user_ids, object), categorize=False)
+    hashed = user_keys(user_ids)
     low = hashed & np.uint64(0xFFFFFFFF)
     high = hashed >> np.uint64(32)
     return UserFolds(
@@ -35,3 +35,8 @@ def folds_of_users(user_ids: npt.NDArray[np.object_], *, n_subfolds: int = 3) ->
         subfold=(low // np.uint64(N_TWINS) % np.uint64(n_subfolds)).astype(np.int64),
         position=high.astype(float) / 2.0**32,
     )
+
+
+def user_keys(user_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
+    """Return (n_users,) the hash of every id that its folds are decided by."""
+    return pd.util.hash_array(np.asarray(user_ids, object), categorize=False)

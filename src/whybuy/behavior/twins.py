@@ -1,7 +1,7 @@
 """The twin models of a log: trained, saved, opened, and asked for the heads of every trial.
 
-Twin k judges the users of fold k and was trained on the others. Asking a twin about a user it was trained on is an
-error, not a number.
+Twin k judges the users of fold k and was trained on the others. Whom a twin was trained on is kept with its weights:
+asking it about such a user is an error, not a number, whatever has become of the folds since.
 """
 
 import json
@@ -22,7 +22,7 @@ from whybuy.behavior.cost import CPU_WATTS, Cost, StepSize, reached_alone, train
 from whybuy.behavior.devices import all_processes
 from whybuy.behavior.examples import Codes, Examples
 from whybuy.behavior.family import Family, family_of, feature_spec
-from whybuy.behavior.folds import N_TWINS, folds_of_users
+from whybuy.behavior.folds import N_TWINS, folds_of_users, user_keys
 from whybuy.behavior.model import BehaviorModel, ModelShape
 from whybuy.behavior.processes import Processes, first_before_others
 from whybuy.behavior.rates import start_from_rates
@@ -41,6 +41,7 @@ from whybuy.events.sequences import Bools, Ints, Sequences, SequenceStore
 from whybuy.progress import Report, quiet
 
 _PRICES = "item_price.npy"
+_TAUGHT = "users_taught"
 _NEGATIVES = 512
 """Items sampled per step where there are many more: which item is next is no nuisance, it only teaches the trunk."""
 
@@ -59,6 +60,8 @@ class TwinModels:
     codes : embedding rows of items and categories
     context : tokens that one state can look back on
     item_price : (n_items + 1, 2) usual price levels, see :func:`whybuy.behavior.tokens.usual_prices`
+    taught : per twin the keys of the users it was trained on, ascending, see
+        :func:`whybuy.behavior.folds.user_keys`
     """
 
     models: tuple[BehaviorModel, ...]
@@ -66,6 +69,7 @@ class TwinModels:
     codes: Codes
     context: int
     item_price: npt.NDArray[np.int8]
+    taught: tuple[npt.NDArray[np.uint64], ...]
 
     @classmethod
     def open(cls, folder: Path, store: SequenceStore) -> "TwinModels":
@@ -87,19 +91,26 @@ class TwinModels:
         heads, codes = _heads_of(card, store), codes_of(store, n_own=card["n_own"])
         shape = ModelShape(**{**card["shape"], "trunk": TrunkShape(**card["shape"]["trunk"])})
         texts = text_tensor(store)
-        models = tuple(_load(folder / f"twin-{k}.safetensors", shape, codes, texts) for k in range(N_TWINS))
-        return cls(models, heads, codes, card["context"], np.load(folder / _PRICES))
+        loaded = [_load(folder / f"twin-{k}.safetensors", shape, codes, texts) for k in range(N_TWINS)]
+        models, taught = zip(*loaded, strict=True)
+        return cls(models, heads, codes, card["context"], np.load(folder / _PRICES), taught)
 
     def judge(self, sequences: Sequences, *, keep: Bools | None = None) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Return the moments of the users ``keep`` and their (n, n_behaviors + 2 n_outcomes) nuisance logits.
 
         Every user is judged by the twin that was not trained on it.
+
+        Raises
+        ------
+        ModelError
+            A twin would judge a user that it was trained on.
         """
         examples = Examples.of(sequences, self.heads, self.codes, context=self.context)
         twin = folds_of_users(sequences.user_ids).twin
         found: list[tuple[Ints, npt.NDArray[np.float32]]] = []
         for k, model in enumerate(self.models):
             users = twin == k if keep is None else (twin == k) & keep
+            self._require_unseen(k, sequences.user_ids[users])
             found.extend(judged(model, examples, users))
         if not found:
             n_outputs = self.heads.n_behaviors + 2 * self.heads.n_outcomes
@@ -107,6 +118,16 @@ class TwinModels:
         moments = np.concatenate([moment for moment, _ in found])
         order = np.argsort(moments)
         return moments[order], np.concatenate([logits for _, logits in found])[order]
+
+    def _require_unseen(self, k: int, user_ids: npt.NDArray[np.object_]) -> None:
+        """Raise ModelError where twin ``k`` was trained on one of the users."""
+        seen = int(np.isin(user_keys(user_ids), self.taught[k]).sum())
+        if seen > 0:
+            raise ModelError.of(
+                found=f"Twin {k} was trained on {seen} of the {len(user_ids)} users it is to judge",
+                needed="forecasts by a model that has not seen the user",
+                do="Run `whybuy train`",
+            )
 
 
 @dataclass(frozen=True)
@@ -165,7 +186,10 @@ def train_twins(
         watch = _watch(k, run_card(shape=shape, plan=plan, twin=k), config, beside, report)
         losses.append(fit(model, corpus, plan, split, fabric=fabric, watch=watch))
         if folder is not None:
-            save_file(model.state_dict(), folder / f"twin-{k}.safetensors")
+            keys = [
+                user_keys(part.sequences.user_ids[fold.twin != k]) for part, fold in zip(corpus, folds, strict=True)
+            ]
+            _save(folder / f"twin-{k}.safetensors", model, np.sort(np.concatenate(keys)))
     if folder is None:
         return None
     _write_card(folder, family, heads, shape, n_items=len(store.vocabulary.items), n_own=n_own, context=plan.context)
@@ -326,17 +350,26 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _load(path: Path, shape: ModelShape, codes: Codes, texts: torch.Tensor | None) -> BehaviorModel:
+def _save(path: Path, model: BehaviorModel, taught: npt.NDArray[np.uint64]) -> None:
+    """Write the weights, and with them whom they were learned from; torch has no unsigned integers of this size."""
+    save_file({**model.state_dict(), _TAUGHT: torch.from_numpy(taught.view(np.int64))}, path)
+
+
+def _load(
+    path: Path, shape: ModelShape, codes: Codes, texts: torch.Tensor | None
+) -> tuple[BehaviorModel, npt.NDArray[np.uint64]]:
     model = BehaviorModel(shape, codes.entities, texts)
     try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        weights = load_file(path)
+        taught = weights.pop(_TAUGHT).numpy().view(np.uint64)
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError.of(
             found=f"{path} is no checkpoint of this model ({str(error).splitlines()[0]})",
             needed="the weights that `whybuy train` wrote",
             do="Run `whybuy train`",
         ) from error
-    return model.eval()
+    return model.eval(), taught
 
 
 def set_threads(n: int) -> None:

@@ -96,17 +96,28 @@ def _scan_horizon(
         why = "No decision has both the history and the follow-up that this horizon needs."
     elif not twins.heads.outcomes:
         why = "No outcome happens often enough (50 events by 20 users are needed)."
-    source = study.trials(twins, horizon)
-    fits, base = _first_pass(source, report) if why is None else (None, None)
-    if fits is None or base is None:
-        why = why or "No decision of this log has both the history and the follow-up that this horizon needs."
+    if why is not None:
+        return [refused(b, a, horizon, why) for b, a in family.pairs], []
+    return scan_trials(study.trials(twins, horizon), family, horizon, study.config, report=report)
+
+
+def scan_trials(
+    source: TrialSource, family: Family, horizon: str, config: Config, *, report: Report = quiet
+) -> tuple[list[Effect], list[Reliability]]:
+    """Return the effects of the family on the trials of one horizon, and the reliability of every head.
+
+    Effects are judged without q-values: those are of all horizons together.
+    """
+    fits, base = _first_pass(source, report)
+    if fits is None:
+        why = "No decision of this log has both the history and the follow-up that this horizon needs."
         return [refused(b, a, horizon, why) for b, a in family.pairs], []
     sums = _second_pass(source, fits, report)
     table = _ScanTable(sums, base, source, family, horizon)
     names = [str(b) for b in source.heads.index.behaviors]
     curves = reliabilities(sums.bins_e, names, "e")
     curves += reliabilities(sums.bins_m, [names[a] for a in source.outcomes], "m")
-    return [table.effect(pair, study.config) for pair in family.pairs], curves
+    return [table.effect(pair, config) for pair in family.pairs], curves
 
 
 @dataclass(frozen=True)
