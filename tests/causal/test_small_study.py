@@ -257,7 +257,7 @@ def test_twins_judge_nobody_they_were_trained_on(study, tmp_path):
     (sequences,) = list(study.store)
     assert sum(map(len, twins.taught)) == N_USERS
     exchanged = replace(twins, models=twins.models[::-1], taught=twins.taught[::-1])
-    with pytest.raises(ModelError, match="was trained on .* of the .* users it is to judge.*whybuy train"):
+    with pytest.raises(ModelError, match=r"was trained on .* of the .* users it is to judge.*whybuy train"):
         exchanged.judge(sequences)
     for file in study.model.iterdir():
         name = {"twin-0.safetensors": "twin-1.safetensors", "twin-1.safetensors": "twin-0.safetensors"}

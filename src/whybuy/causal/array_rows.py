@@ -8,12 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from whybuy.causal.clusters import Float64, Ints
+from whybuy.causal.grounds import MIN_TREATMENT_LEFT
 from whybuy.errors import ArraysError
 
 MIN_GROUPS = 30
 """Errors by cluster are not to be trusted with fewer."""
-MIN_TREATMENT_LEFT = 0.01
-"""Of the treatment's variance, so much must be left by what predicts it."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,14 @@ def _matrix(X: Any) -> Float64:
 
 
 def _vector(values: Any, name: str) -> Float64:
+    given = np.asarray(values)
+    # Text that reads like numbers is text still: "0" and "1" may be codes.
+    if given.dtype.kind in "USM" or any(isinstance(v, str) for v in given.ravel() if given.dtype.kind == "O"):
+        raise _no_numbers(name)
     try:
-        found = np.asarray(values, dtype=float)
+        found = given.astype(float)
     except (TypeError, ValueError) as error:
-        raise ArraysError.of(found=f"{name} holds what is no number", needed="numbers", do="Encode it") from error
+        raise _no_numbers(name) from error
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:
@@ -115,6 +118,10 @@ def _vector(values: Any, name: str) -> Float64:
     if not np.isfinite(found).all():
         raise _not_finite(where=name)
     return found
+
+
+def _no_numbers(name: str) -> ArraysError:
+    return ArraysError.of(found=f"{name} holds what is no number", needed="numbers", do="Encode it")
 
 
 def _not_finite(*, where: str) -> ArraysError:

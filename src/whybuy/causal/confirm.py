@@ -26,6 +26,7 @@ from whybuy.causal.residuals import Float64, Ints
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.scan import meaning, read_effects, write_effects
 from whybuy.causal.study import Study
+from whybuy.causal.together import Together
 from whybuy.causal.trials import Columns, TrialSource
 from whybuy.causal.verdict import judge_confirmed, q_values
 from whybuy.config import CausalConfig, Config
@@ -50,6 +51,7 @@ class TrialTable:
     ts_ms : time of the decision
     past, recent : by behavior, its events in ``past_ms`` and in ``recent_ms`` before the decision, at most 255
     measured : (n, n_measures) what the source measured of every trial
+    same_as : behaviors that happen at the same decisions as another one and no other, and which
     """
 
     X: npt.NDArray[np.float32]
@@ -67,6 +69,7 @@ class TrialTable:
     past_ms: int
     recent_ms: int
     measured: Float64 = field(default_factory=lambda: np.empty((0, 0)))
+    same_as: dict[Behavior, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -190,7 +193,7 @@ def gather(
     a_at = [(modeled + extra).index(a) for a in outcomes]
     B, A = len(index), len(modeled)
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
-    columns, keep, n_users = Columns([], []), np.empty(0, np.int64), 0
+    columns, keep, n_users, together = Columns([], []), np.empty(0, np.int64), 0, Together(names)
     for done, block in enumerate(source.blocks()):
         report("trials", done + 1, done + 1)
         if len(block) == 0:
@@ -199,10 +202,13 @@ def gather(
             keep = useful_columns(block.columns, targeted)
             columns = Columns([block.columns.names[i] for i in keep], [block.columns.groups[i] for i in keep])
         _, user = np.unique(block.user, return_inverse=True)
-        is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)[:, b_at]
+        is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)
+        together.add(is_behavior)
         outcome = np.concatenate([block.outcome, block.extra_outcome], axis=1)[:, a_at]
         before = (block.ts_ms, block.past[:, b_at], block.recent[:, b_at], block.measured)
-        parts.append((block.X[:, keep], user + n_users, block.subfold, is_behavior, outcome, block.logits, *before))
+        parts.append(
+            (block.X[:, keep], user + n_users, block.subfold, is_behavior[:, b_at], outcome, block.logits, *before)
+        )
         n_users += int(user.max()) + 1
     if not parts:
         raise QuestionError.of(
@@ -229,6 +235,7 @@ def gather(
         past_ms=source.past_ms,
         recent_ms=source.recent_ms,
         measured=measured,
+        same_as=together.same_as(),
     )
 
 
@@ -339,6 +346,7 @@ class PairJudge:
         """Return the confirmed effect of one pair with its checks and verdict; q-values of a family come later."""
         estimate, se, effective = clustered_ato(data)
         grounds = Grounds.of(data.T, data.Y, data.user, effective)
+        grounds = grounds.compared(len(data.T), float((data.RT**2).sum()), same_as=self.table.same_as.get(pair[0]))
         effect = self._described(pair, data, Estimate.of("ato", estimate, se))
         if grounds.missing() or effect.effect.estimate is None:
             effect = replace(effect, checks={"overlap": check.overlap(data)} if len(data.T) else {})

@@ -24,6 +24,7 @@ from whybuy.causal.masked import MaskedTrials, PairCounts, masked_pair_sums
 from whybuy.causal.residuals import Float64, Ints, PairSums
 from whybuy.causal.ridge import FoldSums, fit_folds, with_intercept
 from whybuy.causal.study import Study
+from whybuy.causal.together import Together
 from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
 from whybuy.causal.verdict import judge_scan, q_values, refused
 from whybuy.config import Config, duration_ms
@@ -174,16 +175,17 @@ class HeadProbabilities:
 
 @dataclass(frozen=True)
 class BaseRates:
-    """Base rates: of behaviors among decisions, of outcomes among their trials."""
+    """Base rates of behaviors among decisions and of outcomes among their trials, and which behaviors are one."""
 
     e: Float64
     m: Float64
+    same_as: dict[Behavior, str]
 
 
 def _first_pass(source: TrialSource, report: Report) -> tuple[Fits | None, BaseRates]:
     B, A = source.heads.n_behaviors, len(source.outcomes)
     sums: FoldSums | None = None
-    together, n, hits, rates_m = np.zeros((B, A)), 0, np.zeros(B), np.zeros((2, A))
+    together, n, rates_m = Together(source.heads.index.behaviors), 0, np.zeros((2, A))
     logged, d = np.empty(0, np.int64), 0
     for block in _with_progress(source, "scan: fit", report):
         X, heads = with_intercept(block.X), HeadProbabilities.of(block)
@@ -193,17 +195,17 @@ def _first_pass(source: TrialSource, report: Report) -> tuple[Fits | None, BaseR
             logged, d = np.flatnonzero(block.columns.logged), block.X.shape[1]
             sums = FoldSums.zeros(N_SUBFOLDS, d, 2 * B + A, A, 2 * A)
         sums.add(X, np.concatenate([T - heads.e, Y - heads.m_any, T, Y - heads.m, Y], axis=1), block.subfold, own)
-        together += T.T @ own
-        hits += T.sum(0)
+        together.add(block.is_behavior)
         rates_m += np.stack([((1 - own) * Y).sum(0), (1 - own).sum(0)])
         n += len(block)
     if sums is None:
-        return None, BaseRates(np.empty(0), np.empty(0))
+        return None, BaseRates(np.empty(0), np.empty(0), {})
     every = np.arange(d)
     columns = [every] * (B + A) + [logged] * B + [every] * A + [logged] * A
-    shared = together / np.maximum(np.diag(together[source.outcomes]), 1)
+    hits = np.diag(together.both)
+    shared = together.both[:, source.outcomes] / np.maximum(hits[source.outcomes], 1)
     fits = Fits(fit_folds(sums, columns), shared)
-    return fits, BaseRates(hits / n, rates_m[0] / np.maximum(rates_m[1], 1))
+    return fits, BaseRates(hits / n, rates_m[0] / np.maximum(rates_m[1], 1), together.same_as())
 
 
 def _second_pass(source: TrialSource, fits: Fits, report: Report) -> ScanSums:
@@ -317,7 +319,7 @@ class _ScanTable:
             control_outcome_users=int(counts.control_outcome_users[at]),
             # Not a number where nothing varies: no user carries any information.
             effective_users=float(np.nan_to_num(pairs.effective_users[at])),
-        )
+        ).compared(n, float(pairs.D[at]), same_as=self.base.same_as.get(pair[0]))
         effect = Effect(
             treatment=str(pair[0]),
             outcome=str(pair[1]),
