@@ -22,6 +22,7 @@ from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.effects import Effect, Estimate, Naive
 from whybuy.causal.grounds import Grounds
 from whybuy.causal.learners import OUTCOME, PROPENSITY, BoostingPlan, CrossFitter, Floats
+from whybuy.causal.neighbors import Neighbors
 from whybuy.causal.residuals import Float64, Ints
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.scan import meaning, read_effects, write_effects
@@ -52,6 +53,7 @@ class TrialTable:
     past, recent : by behavior, its events in ``past_ms`` and in ``recent_ms`` before the decision, at most 255
     measured : (n, n_measures) what the source measured of every trial
     same_as : behaviors that happen at the same decisions as another one and no other, and which
+    excess : by behavior, see :meth:`whybuy.causal.neighbors.Neighbors.excess`
     """
 
     X: npt.NDArray[np.float32]
@@ -70,6 +72,7 @@ class TrialTable:
     recent_ms: int
     measured: Float64 = field(default_factory=lambda: np.empty((0, 0)))
     same_as: dict[Behavior, str] = field(default_factory=dict)
+    excess: dict[Behavior, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -182,15 +185,14 @@ def gather(
     ``controls`` are further outcomes, for the checks; they get no columns. What came before a decision is counted as
     far back as the horizon reaches ahead, or as every decision has observed history.
     """
-    protocol = source.protocol
-    source = replace(source, past_ms=min(protocol.horizon_ms, protocol.lookback_ms))
-    targeted, behaviors = list(behaviors), list(dict.fromkeys([*behaviors, *controls]))
+    targeted, behaviors = list(dict.fromkeys(behaviors)), list(dict.fromkeys([*behaviors, *controls]))
     outcomes = list(dict.fromkeys([*outcomes, *controls]))
     index, extra = list(source.heads.index.behaviors), list(source.extra)
     names = index + extra
     modeled = [index[i] for i in source.outcomes]
     b_at = [names.index(b) for b in behaviors]
     a_at = [(modeled + extra).index(a) for a in outcomes]
+    source = _looking_around(source, tuple(names.index(b) for b in targeted))
     B, A = len(index), len(modeled)
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
     columns, keep, n_users, together = Columns([], []), np.empty(0, np.int64), 0, Together(names)
@@ -205,10 +207,8 @@ def gather(
         is_behavior = np.concatenate([block.is_behavior, block.extra_behavior], axis=1)
         together.add(is_behavior)
         outcome = np.concatenate([block.outcome, block.extra_outcome], axis=1)[:, a_at]
-        before = (block.ts_ms, block.past[:, b_at], block.recent[:, b_at], block.measured)
-        parts.append(
-            (block.X[:, keep], user + n_users, block.subfold, is_behavior[:, b_at], outcome, block.logits, *before)
-        )
+        what = (block.X[:, keep], user + n_users, block.subfold, is_behavior[:, b_at], outcome, block.logits)
+        parts.append((*what, block.ts_ms, block.past[:, b_at], block.recent[:, b_at], block.measured, block.excess))
         n_users += int(user.max()) + 1
     if not parts:
         raise QuestionError.of(
@@ -216,9 +216,8 @@ def gather(
             needed="decisions with lookback before and horizon after them, by the users asked for",
             do="Ask for more users, a shorter --horizon, or shorten `lookback` in whybuy.toml",
         )
-    X, user, fold, is_b, outcome, logits, ts_ms, past, recent, measured = (
-        np.concatenate(p) for p in zip(*parts, strict=True)
-    )
+    whole = (np.concatenate(p) for p in zip(*parts, strict=True))
+    X, user, fold, is_b, outcome, logits, ts_ms, past, recent, measured, excess = whole
     return TrialTable(
         X=X,
         columns=columns,
@@ -236,7 +235,15 @@ def gather(
         recent_ms=source.recent_ms,
         measured=measured,
         same_as=together.same_as(),
+        excess={b: excess[:, i] for i, b in enumerate(targeted)},
     )
+
+
+def _looking_around(source: TrialSource, behaviors: tuple[int, ...]) -> TrialSource:
+    """Return the source that also counts what the user and others did before, of the columns ``behaviors``."""
+    protocol = source.protocol
+    neighbors = Neighbors.of(source.hits(), behaviors, source.store.vocabulary, (protocol.start_ms, protocol.end_ms))
+    return replace(source, past_ms=min(protocol.horizon_ms, protocol.lookback_ms), neighbors=neighbors)
 
 
 def useful_columns(columns: Columns, behaviors: list[Behavior]) -> Ints:

@@ -20,6 +20,7 @@ from whybuy.behavior.targets import Bytes, Heads
 from whybuy.behavior.twins import TwinModels
 from whybuy.causal.designs import STEP, Design, Units
 from whybuy.causal.measures import Measure
+from whybuy.causal.neighbors import Neighbors
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.engine import give_back_memory
 from whybuy.errors import QuestionError
@@ -112,6 +113,7 @@ class TrialBlock:
     ts_ms : (n,) time of the trial's first decision
     past, recent : (n, n_behaviors + n_extra) events of each behavior, at most 255, in the source's ``past_ms`` before
         the trial and in the last ``recent_ms`` of it; no column where ``past_ms`` is 0
+    excess : (n, n_neighbors) by behavior of the source's ``neighbors``; no column where it has none
     is_late : (n,) whether the trial lies in the last fifth of the time that trials can lie in
     measured : (n, n_measures) sums, over the trial's events, of what the source measures
     """
@@ -130,6 +132,7 @@ class TrialBlock:
     past: Bytes
     recent: Bytes
     measured: Float64
+    excess: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of trials."""
@@ -154,6 +157,7 @@ class TrialSource:
     past_ms : how far before a decision each behavior's own events are counted for the checks; not at all where 0
     design : which decisions make a trial
     measure : numbers of events that are wanted of every trial; none where None
+    neighbors : what others did, for the checks
     """
 
     store: SequenceStore
@@ -166,6 +170,7 @@ class TrialSource:
     past_ms: int = 0
     design: Design = STEP
     measure: Measure | None = None
+    neighbors: Neighbors | None = None
 
     @property
     def recent_ms(self) -> int:
@@ -195,6 +200,19 @@ class TrialSource:
                 first_event += block.n_events
             give_back_memory()
 
+    def hits(self) -> Iterator[tuple[Sequences, Bytes]]:
+        """Yield every block of users with (n_events, n_behaviors + n_extra) the behaviors that its events are."""
+        for shard, log_shard in zip(self.store.shards, self.store.log_shards, strict=True):
+            sequences = Sequences.open(shard)
+            extra, first = self._extra_hits(sequences, log_shard), 0
+            for block in sequences.blocks(BLOCK_EVENTS):
+                yield block, self._all_hits(block, extra[first : first + block.n_events])
+                first += block.n_events
+            give_back_memory()
+
+    def _all_hits(self, sequences: Sequences, extra: Bytes) -> Bytes:
+        return np.concatenate([self.heads.index.hits(sequences), extra], axis=1)
+
     def block(self, sequences: Sequences, judged: "Judged", extra: Bytes, measured: Float64) -> TrialBlock:
         """Return the trials of ``sequences``.
 
@@ -204,7 +222,7 @@ class TrialSource:
         measured : (n_events, n_measures) what is measured
         """
         moments = Moments.of(sequences, reach_ms=max(self.protocol.horizon_ms, LONGEST_WINDOW_MS))
-        hits = np.concatenate([self.heads.index.hits(sequences), extra], axis=1)
+        hits = self._all_hits(sequences, extra)
         prefix, horizon, n_extra = prefix_counts(hits), self.protocol.horizon_ms, len(self.extra)
         units = self._units(sequences, moments, judged, prefix)
         where, last = units.first, units.last
@@ -217,6 +235,8 @@ class TrialSource:
         found = of_horizon(judged.logits[np.searchsorted(judged.moments, where)], self.heads, self.protocol.horizon_ms)
         heads, names = model_columns(found, self.heads)
         groups = history.groups + ["behavior"] * len(own_names) + ["model"] * len(names)
+        none = np.empty((len(where), 0), np.float32)
+        excess = none if self.neighbors is None else self.neighbors.excess(sequences, moments, where, hits)
         past, recent = (_counts_before(prefix, moments, where, ms) for ms in (self.past_ms, self.recent_ms))
         return TrialBlock(
             user=moments.user[where],
@@ -233,6 +253,7 @@ class TrialSource:
             past=past,
             recent=recent,
             measured=_sums(measured, moments.first[where], moments.end[last]),
+            excess=excess,
         )
 
     def _units(self, sequences: Sequences, moments: Moments, judged: "Judged", prefix: npt.NDArray[np.int32]) -> Units:

@@ -35,6 +35,9 @@ _CHECK_WORDS = {
     "largest_share": "largest user's share of the information",
     "n_left_out": "most active users left out",
     "share_left_out": "their share of the information",
+    "fewer": "fewer of the others around than usual did it",
+    "more": "more of the others around than usual did it",
+    "share_known": "share of the decisions with enough others around",
     "why": "why not",
 }
 _LOSS_WORDS = {

@@ -78,7 +78,7 @@ def test_a_clean_world_is_strong_and_every_check_is_there():
     assert "Every check passed." in effect.reasons
     assert list(effect.checks) == [
         "nuisance", "overlap", "balance", "placebo", "sensitivity",
-        "negative_control", "past_outcome", "halves", "dose", "influence", "season", "grounds",
+        "negative_control", "past_outcome", "halves", "dose", "influence", "season", "interference", "grounds",
     ]  # fmt: skip
     assert effect.checks["negative_control"]["kind"] == "rule"
     assert {row["outcome"] for row in effect.checks["negative_control"]["controls"]} == {str(a) for a in OTHERS}

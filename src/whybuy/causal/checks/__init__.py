@@ -10,6 +10,7 @@ from whybuy.causal.checks.dose import dose
 from whybuy.causal.checks.failures import failures
 from whybuy.causal.checks.halves import halves
 from whybuy.causal.checks.influence import influence
+from whybuy.causal.checks.interference import interference
 from whybuy.causal.checks.negative_control import Control, negative_control
 from whybuy.causal.checks.nuisance import nuisance
 from whybuy.causal.checks.overlap import overlap, supported
@@ -49,5 +50,6 @@ __all__ = [
     "is_weekend",
     "dose",
     "influence",
+    "interference",
     "failures",
 ]

@@ -4,6 +4,7 @@ from whybuy.causal.checks.activity import activity_failures
 from whybuy.causal.checks.balance import balance_failures
 from whybuy.causal.checks.halves import halves_failures
 from whybuy.causal.checks.influence import influence_failures
+from whybuy.causal.checks.interference import interference_warnings
 from whybuy.causal.checks.negative_control import negative_control_failures, negative_control_warnings
 from whybuy.causal.checks.nuisance import nuisance_failures
 from whybuy.causal.checks.overlap import overlap_failures
@@ -25,6 +26,7 @@ _IN_WORDS = (
     ("season", season_failures),
     ("negative_control", negative_control_warnings),
     ("past_outcome", past_outcome_warnings),
+    ("interference", interference_warnings),
 )
 
 CAPS = {

@@ -9,6 +9,7 @@ from scipy.special import expit
 from whybuy.causal.checks.dose import dose
 from whybuy.causal.checks.halves import halves
 from whybuy.causal.checks.influence import influence
+from whybuy.causal.checks.interference import interference
 from whybuy.causal.checks.negative_control import (
     N_BY_RULE,
     N_CANDIDATES,
@@ -74,6 +75,7 @@ class TrialChecks:
         (b, a), table, small = pair, self.table, self.config.causal.smallest_effect
         ts_ms, window = table.ts_ms[keep], table.past_ms / _HOUR_MS
         span_ms = int(ts_ms.max() - ts_ms.min())
+        excess = table.excess.get(b)
         before = {"window_hours": window, "recent_hours": table.recent_ms / _HOUR_MS}
         return {
             "negative_control": self._negative_control(pair, keep, data),
@@ -82,6 +84,7 @@ class TrialChecks:
             "dose": dose(data, table.past[b][keep], table.recent[b][keep], **before),
             "influence": influence(data, estimate=estimate, smallest_effect=small),
             "season": season(data, self.weekend[keep], estimate=estimate, span_ms=span_ms),
+            "interference": interference(data, None if excess is None else excess[keep], smallest_effect=small),
         }
 
     def _negative_control(self, pair: tuple[Behavior, Behavior], keep: Bools, data: PairData) -> dict[str, Any]:
