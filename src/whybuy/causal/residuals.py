@@ -13,6 +13,7 @@ users.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,12 +63,12 @@ class PairSums:
         """Add the sums of other users."""
         return PairSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    @property
+    @cached_property
     def estimate(self) -> Float64:
         """The effects; NaN where no treatment varies."""
         return _divide(self.N, self.D)
 
-    @property
+    @cached_property
     def std_error(self) -> Float64:
         """Clustered standard errors, with the U / (U - 1) correction."""
         theta = self.estimate
@@ -75,7 +76,7 @@ class PairSums:
         correction = _divide(self.users, self.users - 1)
         return np.sqrt(np.maximum(correction * spread, 0)) / np.where(self.D > 0, self.D, np.nan)
 
-    @property
+    @cached_property
     def effective_users(self) -> Float64:
         """(sum D_u)^2 / sum D_u^2: how many users of equal weight carry the estimate."""
         return _divide(self.D**2, self.DD)

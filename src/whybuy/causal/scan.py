@@ -9,6 +9,7 @@ pair that could be computed is in it, whatever it shows.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -287,19 +288,25 @@ class _ScanTable:
     family: Family
     horizon: str
 
+    @cached_property
+    def _columns(self) -> tuple[dict[Behavior, int], dict[Behavior, int]]:
+        """Where every treatment and every outcome stands in the sums."""
+        behaviors = self.source.heads.index.behaviors
+        outcomes = {behaviors[i]: a for a, i in enumerate(self.source.outcomes)}
+        return {b: i for i, b in enumerate(behaviors)}, outcomes
+
     def effect(self, pair: tuple[Behavior, Behavior], config: Config) -> Effect:
         """Return the scanned effect of one pair."""
         treatment, outcome = pair
-        behaviors = list(self.source.heads.index.behaviors)
-        outcomes = [behaviors[i] for i in self.source.outcomes]
-        for behavior, known in ((treatment, behaviors), (outcome, outcomes)):
+        treatments, outcomes = self._columns
+        for behavior, known in ((treatment, treatments), (outcome, outcomes)):
             if behavior not in known:
                 n_events, n_users = self.family.n_events[behavior], self.family.n_users[behavior]
                 why = too_rare(behavior, n_events, n_users) or f"{behavior} is not modeled."
                 return refused(treatment, outcome, self.horizon, why)
         if contains(outcome, treatment) and treatment != outcome:
             return refused(treatment, outcome, self.horizon, f"Every {treatment} is itself a {outcome}.")
-        b, a = behaviors.index(treatment), outcomes.index(outcome)
+        b, a = treatments[treatment], outcomes[outcome]
         if treatment == outcome:
             return self._computed(pair, (b, a), (self.sums.diagonal, self.sums.diagonal_counts, (a, 0)), config)
         return self._computed(pair, (b, a), (self.sums.pairs, self.sums.counts, (b, a)), config)
