@@ -55,7 +55,7 @@ def draw(folder: Path, n_events: int) -> Config:
 
 
 def prepare(folder: Path, config: Config) -> tuple[TrialSource, Family, int]:
-    """Ingest and encode the log, and put random logits in the place of its heads; return how many decisions got some."""
+    """Ingest and encode the log, and write random logits in place of heads; return how many decisions have some."""
     for name in ("events", "sequences", "heads"):
         (folder / name).mkdir()
     log = ingest(config, folder / "events")
@@ -110,12 +110,13 @@ def main() -> None:
     found = {n: measured(n) for n in args.events}
     per_event = {n: cell["seconds"] / n for n, cell in found.items()}
     largest = found[max(found)]
+    size = f"{largest['told']:,} pairs on {largest['trials']:,} trials"
     result = {
         "name": "scan_scale",
         "ours": largest["peak"],
         "peer": LIMIT_GIB,
         "ratio": LIMIT_GIB / largest["peak"],
-        "unit": f"GiB, {largest['told']:,} pairs on {largest['trials']:,} trials in {largest['seconds']:.0f} s of a core",
+        "unit": f"GiB, {size} in {largest['seconds']:.0f} s of a core",
         "agree": sum(cell["missing"] for cell in found.values()),
         "growth": per_event[max(found)] / per_event[min(found)],
         "microseconds_per_event": {f"{n:,}": round(1e6 * s, 1) for n, s in per_event.items()},

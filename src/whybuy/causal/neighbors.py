@@ -21,7 +21,7 @@ Float32 = npt.NDArray[np.float32]
 DAY_MS = 86_400_000
 MIN_NEIGHBORS = 10
 MAX_ITEMS = 1_000
-"""Where a log has no categories, the first so many items are places: the others have hardly any neighbors."""
+"""Where a log has no categories, its commonest items are places: around the others hardly anybody is."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Neighbors:
     columns: tuple[int, ...]
     field: str
     first_day: int
-    users: Ints
-    treated: Ints
+    users: npt.NDArray[np.int32]
+    treated: npt.NDArray[np.int32]
 
     @classmethod
     def of(
@@ -55,7 +55,7 @@ class Neighbors:
         n_places = len(vocabulary.categories) or min(len(vocabulary.items), MAX_ITEMS)
         first_day, n_days = span_ms[0] // DAY_MS, span_ms[1] // DAY_MS - span_ms[0] // DAY_MS + 1
         shape = (n_places, n_days)
-        found = cls(columns, field, first_day, np.zeros(shape, np.int64), np.zeros((*shape, len(columns)), np.int64))
+        found = cls(columns, field, first_day, np.zeros(shape, np.int32), np.zeros((*shape, len(columns)), np.int32))
         for sequences, hits in blocks:
             active = found._active(sequences, hits)
             code = active.place * n_days + active.day
