@@ -22,7 +22,7 @@ class MaskedTrials:
 
     Attributes
     ----------
-    T : (n, B) treated; E : (n, B) P(decision is b)
+    T : (n, B) 1 where the decision is b, else 0; E : (n, B) P(decision is b)
     own : (n, A) 1 where the decision is the outcome itself; e_own : (n, A) its probability
     RY : (n, A) outcome minus its expectation among decisions that are not the outcome
     Y : (n, A) the outcome

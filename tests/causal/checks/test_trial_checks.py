@@ -132,3 +132,14 @@ def test_without_categories_the_rule_has_no_control():
     assert found.checks["negative_control"]["controls"] == []
     assert found.checks["negative_control"]["why"] == "No outcome is a control for this pair."
     assert found.verdict == "strong"
+
+
+def test_what_others_did_is_looked_at_where_it_was_counted():
+    made, nuisance = table(100, wish=0.0)
+    excess = np.random.default_rng(3).normal(size=len(made)).astype(np.float32)
+    pair = (VIEW, BAGS)
+    counted = PairJudge(replace(made, excess={VIEW: excess}), "7d", config())(pair, *pair_data(made, nuisance, pair))
+    assert counted.checks["interference"]["share_known"] == 1.0
+    assert counted.checks["interference"]["fewer"]["ci_low"] > 0
+    assert not counted.checks["interference"]["warns"]
+    assert judged(100).checks["interference"]["share_known"] == 0.0
