@@ -42,7 +42,7 @@ def draw(folder: Path, n_events: int) -> Config:
             f"""COPY (SELECT 'u' || (i % {n_events // EVENTS_PER_USER}) AS user_id,
                 TIMESTAMP '2025-01-01' + to_milliseconds(CAST(random() * {DAYS * 86_400_000} AS BIGINT)) AS ts,
                 {actions}[1 + CAST(floor(random() * 10) AS INTEGER)] AS action,
-                'i' || (i * 7919 % 1000) AS item_id, 'c' || (i * 7919 % 1000 % {N_CATEGORIES}) AS category
+                'i' || (hash(i) % 1000) AS item_id, 'c' || (hash(i) % 1000 % {N_CATEGORIES}) AS category
             FROM range({n_events}) AS r(i)) TO '{folder / "log.parquet"}'"""
         )
     raw = {
