@@ -88,7 +88,8 @@ def scan(source: TrialSource, family: Family, config: Config) -> dict[str, float
     seconds, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     told = sum(e.effect.estimate is not None for e in effects)
     # Nothing is left out of the trials for an outcome by itself.
-    return {"trials": max(e.n_trials for e in effects), "told": told, "seconds": seconds, "peak": peak}
+    trials = max(e.n_trials for e in effects)
+    return {"pairs": len(effects), "told": told, "trials": trials, "seconds": seconds, "peak": peak}
 
 
 def measured(n_events: int) -> dict[str, float]:
@@ -110,7 +111,7 @@ def main() -> None:
     found = {n: measured(n) for n in args.events}
     per_event = {n: cell["seconds"] / n for n, cell in found.items()}
     largest = found[max(found)]
-    size = f"{largest['told']:,} pairs on {largest['trials']:,} trials"
+    size = f"{largest['pairs']:,} pairs ({largest['told']:,} with grounds) on {largest['trials']:,} trials"
     result = {
         "name": "scan_scale",
         "ours": largest["peak"],
