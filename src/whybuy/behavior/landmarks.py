@@ -31,6 +31,11 @@ def heads_at(twins: TwinModels, sequences: Sequences, landmarks: Moments, wide: 
     ----------
     landmarks : times of the users of ``sequences``, see :meth:`Moments.at`
     wide : (n, n_wide) features of history at the landmarks
+
+    Raises
+    ------
+    ModelError
+        A twin would judge a user that it was trained on.
     """
     examples = Examples.of(sequences, twins.heads, twins.codes, context=twins.context)
     moments = examples.moments
@@ -41,7 +46,9 @@ def heads_at(twins: TwinModels, sequences: Sequences, landmarks: Moments, wide: 
     twin = folds_of_users(sequences.user_ids).twin
     out = np.full((len(landmarks), twins.heads.n_behaviors + 2 * twins.heads.n_outcomes), np.nan, np.float32)
     for k, model in enumerate(twins.models):
-        for rows, logits in _answers(model, examples, (twin == k) & with_landmarks, asked):
+        users = (twin == k) & with_landmarks
+        twins.require_unseen(k, sequences.user_ids[users])
+        for rows, logits in _answers(model, examples, users, asked):
             out[rows] = logits
     return out
 

@@ -110,7 +110,7 @@ class TwinModels:
         found: list[tuple[Ints, npt.NDArray[np.float32]]] = []
         for k, model in enumerate(self.models):
             users = twin == k if keep is None else (twin == k) & keep
-            self._require_unseen(k, sequences.user_ids[users])
+            self.require_unseen(k, sequences.user_ids[users])
             found.extend(judged(model, examples, users))
         if not found:
             n_outputs = self.heads.n_behaviors + 2 * self.heads.n_outcomes
@@ -119,7 +119,7 @@ class TwinModels:
         order = np.argsort(moments)
         return moments[order], np.concatenate([logits for _, logits in found])[order]
 
-    def _require_unseen(self, k: int, user_ids: npt.NDArray[np.object_]) -> None:
+    def require_unseen(self, k: int, user_ids: npt.NDArray[np.object_]) -> None:
         """Raise ModelError where twin ``k`` was trained on one of the users."""
         seen = int(np.isin(user_keys(user_ids), self.taught[k]).sum())
         if seen > 0:
