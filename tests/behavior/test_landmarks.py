@@ -1,12 +1,16 @@
 """The model asked between events: what it says at the time of an event is what it says before that event."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.behavior.small_models import examples, heads, model
 from tests.events.sequences_by_hand import DAY, HOUR, random_sequences, sequences
+from whybuy.behavior.folds import user_keys
 from whybuy.behavior.landmarks import heads_at
 from whybuy.behavior.twins import TwinModels
+from whybuy.errors import ModelError
 from whybuy.events.features import history_features
 from whybuy.events.moments import Moments
 
@@ -15,7 +19,9 @@ REACH = 31 * DAY
 
 def twins_of(s) -> TwinModels:
     data = examples(s)
-    return TwinModels((model(data, seed=0), model(data, seed=1)), heads(), data.codes, 256, np.zeros((4, 2), np.int8))
+    nobody = (np.empty(0, np.uint64),) * 2
+    models = model(data, seed=0), model(data, seed=1)
+    return TwinModels(models, heads(), data.codes, 256, np.zeros((4, 2), np.int8), nobody)
 
 
 def judged_at(twins, s, user, ts_ms):
@@ -57,3 +63,10 @@ def test_moments_that_are_no_events_lie_before_what_happens_at_them(ts_ms):
     at = Moments.at(s, np.array([0, 1]), np.array([ts_ms, ts_ms]), reach_ms=REACH)
     assert at.first.tolist() == ([0, 2] if ts_ms == 0 else [1, 2])
     assert at.since(30 * DAY).tolist() == [0, 2]
+
+
+def test_nobody_is_judged_by_a_twin_that_was_trained_on_them():
+    s = random_sequences(np.random.default_rng(0))
+    known = replace(twins_of(s), taught=(np.sort(user_keys(s.user_ids)),) * 2)
+    with pytest.raises(ModelError, match=r"was trained on .* users it is to judge"):
+        judged_at(known, s, np.arange(s.n_users), np.full(s.n_users, 41 * DAY))

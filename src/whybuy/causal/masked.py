@@ -14,6 +14,8 @@ from scipy import sparse
 from whybuy.causal.residuals import Float64, Ints, PairSums, UserChunk, user_chunks, user_products
 
 _HALF = 0.5
+_MAX_OWN = 0.95
+"""A decision that is the outcome almost surely tells next to nothing of the others."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,19 @@ def masked_pair_sums(trials: MaskedTrials) -> tuple[PairSums, PairCounts]:
 def _of_chunk(trials: MaskedTrials, chunk: UserChunk) -> tuple[PairSums, PairCounts]:
     """Return the sums and counts of a chunk of users; arrays are (U, L, .), and padding is in no outcome's trials."""
     rows, shared = chunk.rows, trials.shared
-    E, e_own = trials.E[rows], trials.e_own[rows]
-    M = chunk.without_padding(1 - trials.own[rows])
-    MRY, MY = M * trials.RY[rows], M * trials.Y[rows]
-    w = 1 / (1 - np.minimum(e_own, 0.95))
-    Mw, ew = M * w, e_own * w
+    E, w, M, MRY, MY = (v[rows] for v in (trials.E, trials.e_own, trials.own, trials.RY, trials.Y))
+    # In place: what is gathered lies in the cache, and a further array would push it out.
+    chunk.without_padding(np.subtract(1, M, out=M))
+    MRY *= M
+    MY *= M
+    np.divide(1, np.subtract(1, np.minimum(w, _MAX_OWN, out=w), out=w), out=w)
+    Mw = M * w
     done = _Done.of(chunk.without_padding(trials.T[rows]))
     treated, joint = done.sums(M), done.sums(MY)
-    N_u, N_done = user_products(E, -MRY * w), done.sums(MRY)
+    N_u, N_done = user_products(E, MRY * -w), done.sums(MRY)
     D_u, D_done = user_products(E * E, Mw * w), treated - 2 * done.weighted_sums(E, Mw)
     if (shared > 0).any():
+        ew = trials.e_own[rows] * w
         # Of the decisions that are the outcome some are b too: they are not among b's chances in these trials.
         N_u += shared * (MRY * ew).sum(axis=1)[:, None]
         D_u += shared * (shared * (M * ew * ew).sum(axis=1)[:, None] - 2 * user_products(E, Mw * ew))
