@@ -5,7 +5,6 @@ ingested, trained, scanned and confirmed as `whybuy demo` does, on the pairs tha
 are kept under ``.slow/demo`` with the code they came from, so that an interrupted proof goes on where it stopped.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import whybuy
+from tests.proofs.kept import KEPT, code_of_the_answers
 from whybuy.causal.effects import Effect
 from whybuy.config import load_config
 from whybuy.pipeline import Pipeline
@@ -22,20 +21,10 @@ from whybuy.worlds import demo_truth, draw_demo, write_demo
 
 SEEDS = range(100, 120)
 TRUTH = {(t.treatment, t.outcome): t for t in demo_truth() if t.kind in ("wrong sign", "no cause")}
-KEPT = Path(__file__).parent.parent / ".slow" / "demo"
-
-
-def code_of_the_answers() -> str:
-    """A digest of the code that the answers depend on: reading, model, causal part and world."""
-    package, digest = Path(whybuy.__file__).parent, hashlib.sha256()
-    for room in ("events", "behavior", "causal", "worlds"):
-        for file in sorted((package / room).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def answers(seed: int, folder: Path) -> dict[tuple[str, str], Effect]:
-    kept = KEPT / code_of_the_answers() / f"{seed}.json"
+    kept = KEPT / "demo" / code_of_the_answers() / f"{seed}.json"
     if not kept.exists():
         config = load_config(write_demo(draw_demo(seed), folder))
         causal = config.causal.model_copy(update={"confirm": list(TRUTH), "confirm_behaviors": 1})

@@ -171,7 +171,6 @@ PAIRS: Pairs = {
     ("purchase:lamps", "purchase:tents"): "cause",
     ("purchase:jackets", "purchase:jackets"): "cause",
     ("cart:lamps", "purchase:*"): "cause",
-    ("purchase:tents", "purchase:*"): "cause",
     ("view:toys", "purchase:lamps"): "displacement",
     ("view:toys", "purchase:jackets"): "displacement",
     ("view:lamps", "purchase:books"): "displacement",
