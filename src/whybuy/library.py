@@ -151,8 +151,8 @@ def effect(  # noqa: PLR0913 - a question has that many words
     treatment : a behavior, as "view:shoes", or a composite, as "2*view:shoes@1d"
     outcome : a behavior
     horizon : how long after the decision the outcome counts, as "7d"; the config's first where None
-    design : "step" (each decision; where None), "session" (its first three; "session:5" for the first five), or
-        "calendar" (at least once in a period, for what takes hold slowly)
+    design : "step" (each decision; where None), "session" (its first three; "session:5" for the first five),
+        "calendar" (at least once in a period, for what takes hold slowly), or "assignment" (of a campaign)
     reference : a behavior that it is compared with alone
     where : a SQL condition on the users table
 
@@ -385,8 +385,11 @@ def answered(pipeline: Pipeline, question: "Question") -> "Effect":
     QuestionError, BehaviorError
         The question cannot be asked of this log.
     """
+    from whybuy.causal.designs import ASSIGNMENT
     from whybuy.causal.question import answer
 
+    if question.design == ASSIGNMENT:
+        return _of_campaign(pipeline, question)
     if question.is_plain:
         for found in pipeline.effects():
             same = (found.treatment, found.outcome) == (str(question.treatment), str(question.outcome))
@@ -394,6 +397,21 @@ def answered(pipeline: Pipeline, question: "Question") -> "Effect":
             if same and at_same_horizon and found.method == "confirmed":
                 return found
     return answer(question, pipeline.study, report=pipeline.report)
+
+
+def _of_campaign(pipeline: Pipeline, question: "Question") -> "Effect":
+    from whybuy.campaign import analyze_campaign
+
+    outcome, horizon = str(question.outcome), question.horizon
+    found = analyze_campaign(
+        pipeline.log,
+        pipeline.config,
+        question.treatment.target,
+        outcome=outcome,
+        horizon=horizon,
+        report=pipeline.report,
+    )
+    return found.to_effect()
 
 
 def all_answered(pipeline: Pipeline, asked: "list[Question]") -> "list[Effect]":

@@ -1,12 +1,13 @@
 """The answer about one campaign, with everything needed to judge it; its JSON is the contract's."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from whybuy.campaign.assignments import Kind
-from whybuy.causal.effects import Estimate, Naive, Verdict
+from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -103,6 +104,31 @@ class CampaignResult:
             "outcome": self.outcome,
             "horizon": self.horizon,
         }
+
+    def to_effect(self) -> Effect:
+        """Return the answer in the form of every other effect: a trial is a person at the time of the assignment.
+
+        Assigned at random, everybody has the same chance of being sent it, so that the overlap-weighted effect is the
+        average one.
+        """
+        return Effect(
+            treatment=f"campaign:{quote(self.campaign, safe='')}",
+            outcome=self.outcome,
+            horizon=self.horizon,
+            design="assignment",
+            n_trials=self.n_treated + self.n_control,
+            n_treated=self.n_treated,
+            n_users=self.n_treated + self.n_control,
+            method="confirmed",
+            naive=self.naive,
+            effect=replace(self.effect, estimand="ato"),
+            also=tuple(e for e in (self.effect, *self.also) if e.estimand != "ato"),
+            verdict=self.verdict,
+            reasons=(f"The campaign was {_KINDS[self.kind]}.", *self.reasons),
+            checks=self.checks,
+            meaning=f"{self.campaign} sent instead of not, to those who could have been sent it: change in the share "
+            f"of people with {self.outcome} within {self.horizon}",
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return numbers only: one row for everybody, then one per segment."""

@@ -7,6 +7,8 @@ of them is the behavior, the outcome follows the last.
   complete it. That is decided by history, so the contrast is "complete it now" against "something else now", and the
   propensity of a step stays what it is.
 - **calendar** has landmarks in place of decisions, and a room of its own (:mod:`whybuy.causal.calendar`).
+- **assignment** is for what is done to people: a trial is a person at the time at which a campaign could have been
+  sent. It is answered where campaigns are (:mod:`whybuy.campaign`).
 - **session**: the first k decisions of a session, for what works over several events. A session is the log's own where
   it names one, else what lies between two pauses (``session_gap``). Shorter ones are no trials. Whether a session gets
   as far as k may itself depend on what is done in it, and what brought a person here today is in no event before; so
@@ -30,7 +32,8 @@ DEFAULT_FIRST = 3
 """Decisions that begin a session: enough to differ in, and most sessions of a shop have as many."""
 
 _MAX_FIRST = 50
-_WRITTEN = re.compile(r"step|calendar|session(:(?P<first>\d+))?")
+ASSIGNMENT = "assignment"
+_WRITTEN = re.compile(r"step|calendar|assignment|session(:(?P<first>\d+))?")
 
 Holds = Callable[[Behavior], Bools]
 """Tells (n_moments,) which moments hold a behavior."""
@@ -127,8 +130,8 @@ def parse_design(text: str) -> tuple[str, int]:
     if found is None or not 1 <= first <= _MAX_FIRST:
         raise QuestionError.of(
             found=f"--design {text}",
-            needed="a design that is available: step, calendar, session, or session:5 for the first 5 decisions of one "
-            f"(1 to {_MAX_FIRST})",
+            needed="a design that is available: step, calendar, assignment (of a campaign), session, or session:5 for "
+            f"the first 5 decisions of one (1 to {_MAX_FIRST})",
             do="Ask with --design step",
         )
     return text.partition(":")[0], first

@@ -16,8 +16,13 @@ Z95 = 1.959963984540054
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """The strongest first."""
 _MAX_DRAWN = 20
-_UNITS = {"session": "sessions", "calendar": "landmarks"}
-_WHEN = {"session": "at the beginning of a session instead of", "calendar": "in a period instead of"}
+_UNITS = {"session": "sessions", "calendar": "landmarks", "assignment": "people"}
+_WHEN = {
+    "session": "at the beginning of a session instead of",
+    "calendar": "in a period instead of",
+    "assignment": "instead of",
+}
+_INSTEAD = {"calendar": "none", "assignment": "nothing"}
 
 
 def two_sided(estimate: float, std_error: float) -> float:
@@ -107,7 +112,8 @@ class Effect:
     ----------
     treatment, outcome : behaviors in canonical form
     horizon : how long after the decision the outcome counts, for example "7d"
-    n_trials, n_treated, n_users : decisions (sessions or landmarks in their designs), treated ones, users with any
+    n_trials, n_treated, n_users : decisions (sessions, landmarks or people in their designs), treated ones, users with
+        any
     method : "scan" (linear nuisance) or "confirmed" (flexible nuisance)
     also : other estimands of the same question
     reasons : plain words
@@ -168,7 +174,7 @@ class Effect:
             return f"{self.treatment} -> {self.outcome}: cannot tell. {' '.join(self.reasons)}"
         naive = "" if self.naive.difference is None else f" (co-occurrence says {100 * self.naive.difference:+.1f})"
         when = _WHEN.get(self.design, "now instead of")
-        instead = self.reference or ("none" if self.design == "calendar" else "the usual alternatives")
+        instead = self.reference or _INSTEAD.get(self.design, "the usual alternatives")
         return (
             f"{self.treatment} {when} {instead} changes {self.outcome} within {self.horizon} by "
             f"{100 * e.estimate:+.1f} in 100 {self.unit} [{100 * (e.ci_low or 0):+.1f}, {100 * (e.ci_high or 0):+.1f}]"

@@ -20,7 +20,7 @@ from whybuy.causal.confirm import (
     pair_data,
     restricted,
 )
-from whybuy.causal.designs import DEFAULT_FIRST, STEP, Completing, Design, FirstOfSession, parse_design
+from whybuy.causal.designs import ASSIGNMENT, DEFAULT_FIRST, STEP, Completing, Design, FirstOfSession, parse_design
 from whybuy.causal.effects import Effect
 from whybuy.causal.heterogeneity import Heterogeneity, attribute_groups, heterogeneity
 from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter
@@ -68,8 +68,8 @@ class Question:
 
     @property
     def stage(self) -> str:
-        """The stage of the pipeline that has to be there: at landmarks the model is asked, not the scan's heads."""
-        return "model" if self.design == CALENDAR else "confirm"
+        """The stage of the pipeline that has to be there: at landmarks the model is asked, of a campaign the log."""
+        return {CALENDAR: "model", ASSIGNMENT: "events"}.get(self.design, "confirm")
 
     @property
     def pair(self) -> tuple[Behavior, Behavior]:
@@ -124,6 +124,8 @@ class Question:
             behavior, _one_behavior(outcome, "--outcome"), horizon, name, first, alternative, where, composite
         )
         _require_steps(question)
+        if question.design == ASSIGNMENT:
+            _require_assigned(question)
         if question.reference == question.treatment:
             raise QuestionError.of(
                 found=f"--reference is the treatment itself ({question.treatment})",
@@ -161,6 +163,23 @@ def _require_steps(question: Question) -> None:
         needed="the design step, in which one decision completes the one or is the other",
         do="Ask with --design step, or of a behavior alone",
     )
+
+
+def _require_assigned(question: Question) -> None:
+    """Raise QuestionError where an assignment is asked of what nobody assigns, or of some users alone."""
+    treatment = question.treatment
+    if treatment.kind != "campaign" or treatment.arm:
+        raise QuestionError.of(
+            found=f"--design assignment with {treatment}",
+            needed="a campaign, all its arms together: campaign:NAME",
+            do="Name one, or leave --design out for what people do themselves",
+        )
+    if question.where is not None:
+        raise QuestionError.of(
+            found="--where with --design assignment",
+            needed="everybody to whom the campaign could have been sent",
+            do=f"Leave it out; `whybuy campaign {treatment.target}` tells the effect by user attribute",
+        )
 
 
 def answer(question: Question, study: Study, *, report: Report = quiet) -> Effect:
@@ -290,7 +309,9 @@ def _require_decision(treatment: Behavior) -> None:
     raise QuestionError.of(
         found=f"{treatment} is done to people, and a step is a decision of theirs",
         needed="a treatment that people do, as view:* or search:*",
-        do=f"Run `whybuy campaign{campaign}`" if treatment.action == "campaign" else "Ask for what follows it: view:*",
+        do=f"Ask with --design assignment, or run `whybuy campaign{campaign}`"
+        if treatment.action == "campaign"
+        else "Ask for what follows it: view:*",
     )
 
 

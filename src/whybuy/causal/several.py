@@ -10,6 +10,7 @@ import re
 from itertools import permutations
 
 from whybuy.causal.confirm import selection_adjusted
+from whybuy.causal.designs import ASSIGNMENT
 from whybuy.causal.effects import Effect
 from whybuy.causal.question import Question
 from whybuy.columns import ACTIONS
@@ -53,6 +54,12 @@ def questions(
         )
     if reference is not None:
         _require_exclusive(asked)
+    if len(asked) > 1 and asked[0].design == ASSIGNMENT:
+        raise QuestionError.of(
+            found="Several questions with --design assignment",
+            needed="one campaign within one horizon",
+            do="Ask one at a time, or run `whybuy campaign` for all of them with joint q-values",
+        )
     return asked
 
 

@@ -154,7 +154,7 @@ def effects(  # noqa: PLR0913 - one parameter per option
         str | None, typer.Option(help="How long after, as in 7d, or more, as in 1d,7d; the config's first.")
     ] = None,
     design: Annotated[
-        str | None, typer.Option(help="step, session (session:5: its first 5 decisions) or calendar.")
+        str | None, typer.Option(help="step, session (session:5: its first 5 decisions), calendar or assignment.")
     ] = None,
     where: Annotated[str | None, typer.Option(help="A SQL condition on the users table.")] = None,
     reference: Annotated[str | None, typer.Option(help="Compare with this behavior alone.")] = None,
