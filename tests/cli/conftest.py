@@ -49,7 +49,7 @@ def call(capsys) -> Callable[..., Answer]:
 CHECKS = {
     "nuisance": {"e_base_rate": 0.1, "e_log_loss_base": 0.3, "m_base_rate": 0.2, "m_log_loss_base": 0.5},
     "overlap": {"ess": 500.0, "min_e": 0.01, "max_e": 0.6},
-    "balance": {"max_smd_before": 0.4, "max_smd_after": 0.02},
+    "balance": {"max_smd_before": 0.4, "max_smd_after": 0.02, "max_smd_beyond_chance": 0.0},
     "placebo": {"estimate": 0.0, "ci_low": -0.01, "ci_high": 0.01, "passed": True},
     "sensitivity": {"e_value": 1.8, "robustness_value": 0.1},
     "grounds": {"treated_outcome_users": 30, "control_outcome_users": 60, "effective_users": 120.0},

@@ -26,7 +26,7 @@ def effect_json(treatment, outcome, *, naive, estimate, std_error=0.003, verdict
     checks = {
         "nuisance": {f"{kind}_{key}": value for kind in "em" for key, value in loss.items()},
         "overlap": {"ess": 20_412.0, "min_e": 0.004, "max_e": 0.71, "share_within_01_99": 0.97},
-        "balance": {"max_smd_before": 0.61, "max_smd_after": 0.04},
+        "balance": {"max_smd_before": 0.61, "max_smd_after": 0.04, "max_smd_beyond_chance": 0.0},
         "placebo": {"estimate": 0.0001, "ci_low": -0.0006, "ci_high": 0.0008, "passed": True},
         "sensitivity": {"e_value": 1.9, "robustness_value": 0.06, "strongest_group": "view:shoes", "passed": True},
         "grounds": {"treated_outcome_users": 812, "control_outcome_users": 1904, "effective_users": 1203.4},

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.causal.checks.simulated import World, trials
-from whybuy.causal.checks import Balance, CovariateBalance
+from whybuy.causal.checks import Balance, CovariateBalance, PairData
+from whybuy.causal.checks.balance import balance_failures
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,22 @@ def test_the_love_plot_shows_both_and_the_limit(found):
     assert list(after.x) == list(found.after)
     assert list(after.y) == list(found.covariates)
     assert figure.layout.shapes[0].x0 == 0.1
+
+
+def few_treated(seed: int, *, pull: float) -> tuple[PairData, np.ndarray]:
+    """Return about 200 treated of 20,000 decisions and 200 covariates, the first of which drives the treatment."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(20_000, 200)).astype(np.float32)
+    e = 1 / (1 + np.exp(4.7 - pull * X[:, 0]))
+    T, user = (rng.random(20_000) < e).astype(float), np.repeat(np.arange(1_000), 20)
+    return PairData(T, np.zeros(20_000), np.full(20_000, T.mean()), np.zeros(20_000), user), X
+
+
+def test_what_chance_explains_is_no_failure_and_what_it_does_not_is():
+    by_chance = [Balance(X).covariates(data) for data, X in (few_treated(seed, pull=0) for seed in range(20))]
+    assert min(one.max_after for one in by_chance) > 0.1
+    assert sum(one.beyond_chance > 0 for one in by_chance) <= 1
+    assert not balance_failures(by_chance[0].to_json())
+    missed = Balance(few_treated(0, pull=0.7)[1]).covariates(few_treated(0, pull=0.7)[0])
+    assert missed.beyond_chance > 0.4
+    assert "more than chance explains" in balance_failures(missed.to_json())[0]
