@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from whybuy import columns as c
+from whybuy.causal.checks import failures
 from whybuy.causal.clusters import clustered_ratio
 from whybuy.causal.confirm import TrialTable, gather, restricted
 from whybuy.causal.effects import Effect
@@ -35,7 +36,7 @@ Pair = tuple[Behavior, Behavior]
 
 @dataclass(frozen=True)
 class PairAnswer:
-    """What everybody says of one pair in one drawn shop; effects are differences of chances."""
+    """What everybody says of one pair in one drawn shop; effects are differences of chances, ``failed`` is words."""
 
     world: str
     seed: int
@@ -55,6 +56,7 @@ class PairAnswer:
     std_error: float | None
     q_value: float | None
     verdict: str
+    failed: str
 
 
 def answers(world: World, seed: int, folder: Path) -> pd.DataFrame:
@@ -104,6 +106,7 @@ def _row(
         std_error=effect.effect.std_error,
         q_value=effect.effect.q_value,
         verdict=effect.verdict,
+        failed="; ".join(failures(effect)),
     )
 
 

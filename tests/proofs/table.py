@@ -113,7 +113,7 @@ def verdict_table(told: pd.DataFrame) -> pd.DataFrame:
                 "wrong sign of other strong": _share(wrong, strong & ~signed),
                 "null among strong": _share(null, strong),
                 "strong among null": _share(strong, null),
-                "strong of .02 or more": _share(strong, part.truth.abs() >= 0.02),
+                "strong of told .02 or more": _share(strong, called & (part.truth.abs() >= 0.02)),
                 "excess to linear's": excess_to_linear(part),
             }
         )
