@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format slow bench docs clean
+.PHONY: help install demo test lint check format slow bench docs clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,11 +25,13 @@ demo: $(STAMP) ## draw a shop with known truth, run everything on it, compare
 test: $(STAMP) ## all tests but the slow ones; those on real logs read WHYBUY_DATA (default ../shared/data)
 	$(PYTEST) -m "not slow"
 
-check: $(STAMP) ## format, lint, types, layers, and the tests that take under a minute
+lint: $(STAMP) ## format, lint, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint ## all of that, and the tests without whole runs and real logs
 	$(PYTEST) -q -m "not slow and not whole and not real_data"
 
 format: $(STAMP) ## format the code and mend what the linter can
