@@ -159,6 +159,19 @@ def test_a_config_has_its_workspace_beside_it_whoever_reads_it_from_where(tmp_pa
     assert made.workspace == tmp_path / "shop"
 
 
+def test_a_config_within_its_workspace_is_read_there_and_the_workspace_itself_too(tmp_path, monkeypatch):
+    config = tmp_path / "shop" / "demo" / "whybuy.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[[events]]\npath = "events.csv"\n')
+    assert whybuy.read(config).workspace == config.parent / "whybuy-workspace"
+    card = tmp_path / "shop" / "workspace.json"
+    card.write_text(json.dumps({"config": str(config.resolve())}))
+    assert whybuy.read(config).workspace == tmp_path / "shop"
+    assert whybuy.read(tmp_path / "shop").workspace == tmp_path / "shop"
+    monkeypatch.chdir(tmp_path)
+    assert whybuy.read("shop").config == whybuy.read(config).config
+
+
 def test_a_horizon_is_text():
     with pytest.raises(ConfigError, match="3 is not a duration"):
         Question.of("view:*", "purchase:*", horizon=3)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ again, here or there.
 """
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from rich.console import Console
 
 from whybuy.config import Config, duration_ms, load_config
 from whybuy.errors import QuestionError
+from whybuy.pipeline import CARD as WORKSPACE_CARD
 from whybuy.pipeline import Pipeline
 from whybuy.progress import live
 from whybuy.workspace import DEFAULT_WORKSPACE, Workspace
@@ -80,10 +82,11 @@ def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | 
     Parameters
     ----------
     events : a path (file, folder, glob, or ``file.duckdb::table``), a pandas, Polars or Arrow table, or the path of a
-        ``whybuy.toml``, which then says everything
+        ``whybuy.toml``, which then says everything, or the folder of a workspace, whose config then does
     items, users : paths or tables of items and users, in the form of ``events``
     workspace : folder for everything derived; a proposed config and copies of tables stand there, too. Where None,
-        ``whybuy-workspace`` beside a config that is named, else in the current folder
+        the workspace that a named config was last used in if it lies within, else ``whybuy-workspace`` beside it;
+        ``whybuy-workspace`` in the current folder for anything else
 
     Raises
     ------
@@ -92,8 +95,10 @@ def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | 
     ConfigError
         The config cannot be used.
     """
+    if isinstance(events, str | Path) and (Path(events) / WORKSPACE_CARD).is_file() and workspace is None:
+        events, workspace = _config_of(Path(events)), events
     named = isinstance(events, str | Path) and str(events).endswith(".toml")
-    root = Path(workspace) if workspace is not None else (Path(events).parent if named else Path()) / DEFAULT_WORKSPACE
+    root = Path(workspace) if workspace is not None else _workspace_of(Path(events)) if named else DEFAULT_WORKSPACE
     if named:
         if items is not None or users is not None:
             raise QuestionError.of(
@@ -112,6 +117,18 @@ def read(events: Any, *, items: Any = None, users: Any = None, workspace: str | 
     if not path.exists() or path.read_text(encoding="utf-8") != config_text(proposal, root.resolve()):
         write_config(proposal, path)
     return Log(load_config(path), root)
+
+
+def _config_of(workspace: Path) -> Path:
+    return Path(json.loads((workspace / WORKSPACE_CARD).read_text(encoding="utf-8"))["config"])
+
+
+def _workspace_of(config: Path) -> Path:
+    """Return the workspace around a config that was made from it, as the demo's, else the one beside the config."""
+    for folder in config.resolve().parents:
+        if (folder / WORKSPACE_CARD).is_file() and _config_of(folder) == config.resolve():
+            return folder
+    return config.parent / DEFAULT_WORKSPACE
 
 
 def scan(log: Any) -> "Effects":
@@ -180,9 +197,9 @@ def effect(  # noqa: PLR0913 - a question has that many words
 def effects(  # noqa: PLR0913 - a question has that many words
     log: Any,
     *,
-    treatment: str,
+    treatment: str | Sequence[str],
     outcome: str,
-    horizon: str | None = None,
+    horizon: str | Sequence[str] | None = None,
     design: str | None = None,
     reference: str | None = None,
     where: str | None = None,
@@ -192,7 +209,7 @@ def effects(  # noqa: PLR0913 - a question has that many words
     Parameters
     ----------
     log : a :class:`Log`, or what :func:`read` takes as events
-    treatment, horizon : one or more with commas between them, as "view:shoes,view:boots" and "1d,7d"
+    treatment, horizon : one or more, as "view:shoes,view:boots" and ["1d", "7d"]
     reference : where given, every treatment is compared with it among the decisions that are one or the other
     outcome, design, where : as for :func:`effect`
 
@@ -205,8 +222,8 @@ def effects(  # noqa: PLR0913 - a question has that many words
     from whybuy.causal.several import questions
 
     opened = _opened(log)
-    within = horizon or opened.config.horizons[0]
-    asked = questions(treatment, outcome, horizon=within, design=design, reference=reference, where=where)
+    within = _with_commas(horizon or opened.config.horizons[0])
+    asked = questions(_with_commas(treatment), outcome, horizon=within, design=design, reference=reference, where=where)
     with opened._pipeline() as pipeline:
         pipeline.run(asked[0].stage)
         return Effects.of(all_answered(pipeline, asked))
@@ -253,7 +270,7 @@ def sustained(  # noqa: PLR0913 - a question has that many words
     outcome: str,
     periods: int = 3,
     horizon: str | None = None,
-    odds: Sequence[float] | None = None,
+    odds: float | Sequence[float] | None = None,
     where: str | None = None,
 ) -> "SustainedEffects":
     """Return what doing a behavior more or less often, period after period, would change in an outcome.
@@ -264,7 +281,7 @@ def sustained(  # noqa: PLR0913 - a question has that many words
     treatment, outcome : behaviors, as "view:shoes"
     periods : how many in a row, from 2 to 6; each as long as ``every`` in ``[calendar]`` of the config
     horizon : how long after the last period the outcome counts, as "7d"; the config's first where None
-    odds : factors that the odds of the behavior are multiplied by; from a quarter to four where None
+    odds : one factor or several that the odds of the behavior are multiplied by; from a quarter to four where None
     where : a SQL condition on the users table
 
     Raises
@@ -281,7 +298,7 @@ def sustained(  # noqa: PLR0913 - a question has that many words
     question = Question.of(treatment, outcome, horizon=horizon, design="calendar", where=where)
     with opened._pipeline() as pipeline:
         pipeline.run(question.stage)
-        asked = tuple(odds) if odds is not None else ODDS
+        asked = ODDS if odds is None else (float(odds),) if isinstance(odds, int | float) else tuple(odds)
         return sustained_effects(question, pipeline.study, n_periods=periods, odds=asked, report=pipeline.report)
 
 
@@ -425,6 +442,10 @@ def all_answered(pipeline: Pipeline, asked: "list[Question]") -> "list[Effect]":
     from whybuy.causal.several import together
 
     return together([answered(pipeline, question) for question in asked], pipeline.config.causal)
+
+
+def _with_commas(named: str | Sequence[str]) -> str:
+    return named if isinstance(named, str) else ",".join(named)
 
 
 def _opened(log: Any) -> Log:

@@ -74,3 +74,15 @@ def test_what_nobody_assigns_is_refused(treatment, where, words):
 def test_several_campaigns_are_asked_with_the_command_that_corrects_for_it():
     with pytest.raises(QuestionError, match="one campaign within one horizon"):
         questions("campaign:spring,campaign:vip", "purchase:*", horizon="7d", design="assignment")
+
+
+@pytest.mark.parametrize(
+    ("treatment", "outcome", "words"),
+    [
+        ("view:shoes,view:bags", "purchase:*", "2 behaviors as the treatment.*whybuy.effects"),
+        ("view:shoes", "purchase:a,purchase:b", "2 behaviors as the outcome. Needed: one outcome"),
+    ],
+)
+def test_one_question_has_one_treatment_and_one_outcome(treatment, outcome, words):
+    with pytest.raises(QuestionError, match=words):
+        Question.of(treatment, outcome, horizon="7d")

@@ -41,7 +41,7 @@ def test_the_answer_says_who_is_compared(stepped):
 @pytest.mark.parametrize(
     ("treatment", "options", "error", "said"),
     [
-        (steps.TWICE, {"design": "session"}, QuestionError, "--design session with a composite"),
+        (steps.TWICE, {"design": "session"}, QuestionError, "A composite in the design session"),
         ("view:shoes+cart:shoes@1d", {}, BehaviorError, "cart:shoes never happens"),
         ("view:shoes+campaign:spring@1d", {}, QuestionError, "is done to people"),
         ("view:shoes", {"reference": "2*view:bags@1d"}, QuestionError, "--reference 2\\*view:bags@1d is a composite"),

@@ -38,6 +38,11 @@ def test_one_name_picks_its_pairs(call, shop, stages):
     assert pairs(call("effects", "--outcome", "purchase:b", "--json")) == []
 
 
+def test_names_that_were_not_scanned_are_said_to_be_none(call, shop, stages):
+    assert "Did you mean --treatment view:b?" in call("effects", "--treatment", "view:bb").out
+    assert "within 7d. Name --treatment and --outcome" in call("effects", "--horizon", "1d").out
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """What reached the engine that answers questions."""

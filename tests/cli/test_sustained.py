@@ -44,7 +44,7 @@ def test_the_answer_in_words(call, shop, stages, asked):
     [
         (("--periods", "3"), "both --treatment and --outcome are needed"),
         ((*PAIR, "--periods", "3", "--design", "step"), "--periods with --design step"),
-        ((*PAIR, "--periods", "3", "--reference", "view:c"), "--design calendar with a --reference"),
+        ((*PAIR, "--periods", "3", "--reference", "view:c"), "A --reference in the design calendar"),
     ],
 )
 def test_what_is_no_question_is_exit_2(call, shop, stages, asked, options, message):

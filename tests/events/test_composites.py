@@ -52,6 +52,8 @@ def test_a_behavior_alone_is_one(text):
         ("2*view:shoes@0d", "has a time of no length"),
         ("search:shoes>view:shoes@1d", "has 1 part within a time"),
         ("2*veiw:shoes@1d", "Did you mean 'view'"),
+        ("search:shoes+vew:shoes@1d", "Did you mean 'view'"),
+        ("search:shoes+view:shoes@1dd", "the time '1dd', which is no duration"),
     ],
 )
 def test_one_clear_error(text, said):

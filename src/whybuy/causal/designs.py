@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from whybuy.errors import QuestionError
+from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import Behavior
 from whybuy.events.composites import Composite
 from whybuy.events.moments import Moments, decisions
@@ -33,6 +33,7 @@ DEFAULT_FIRST = 3
 
 _MAX_FIRST = 50
 ASSIGNMENT = "assignment"
+_NAMES = ("step", "calendar", ASSIGNMENT, "session")
 _WRITTEN = re.compile(r"step|calendar|assignment|session(:(?P<first>\d+))?")
 
 Holds = Callable[[Behavior], Bools]
@@ -128,10 +129,11 @@ def parse_design(text: str) -> tuple[str, int]:
     found = _WRITTEN.fullmatch(text)
     first = int(found["first"] or DEFAULT_FIRST) if found else DEFAULT_FIRST
     if found is None or not 1 <= first <= _MAX_FIRST:
+        near = nearest(text.partition(":")[0], _NAMES)
         raise QuestionError.of(
             found=f"--design {text}",
-            needed="a design that is available: step, calendar, assignment (of a campaign), session, or session:5 for "
-            f"the first 5 decisions of one (1 to {_MAX_FIRST})",
-            do="Ask with --design step",
+            needed="a design that is available: step, calendar, assignment (of a campaign), session, or session:K for "
+            f"the first K decisions of one, K from 1 to {_MAX_FIRST}",
+            do=f"Did you mean {near}?" if near and found is None else "Ask with one of them",
         )
     return text.partition(":")[0], first

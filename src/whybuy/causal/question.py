@@ -33,7 +33,7 @@ from whybuy.causal.verdict import refused
 from whybuy.config import duration_ms
 from whybuy.errors import BehaviorError, QuestionError, nearest
 from whybuy.events.behaviors import Behavior, contains
-from whybuy.events.composites import Composite, parse_treatment
+from whybuy.events.composites import Composite, parse_treatment, split_treatments
 from whybuy.events.log import EventLog
 from whybuy.events.sequences import Bools, SequenceStore
 from whybuy.progress import Report, quiet
@@ -116,6 +116,7 @@ class Question:
             The design is not available, treatment and reference are the same, or a behavior or duration is none.
         """
         duration_ms(horizon)
+        _require_one(treatment, outcome)
         name, first = parse_design(design or "step")
         named = parse_treatment(treatment)
         composite, behavior = (named, named.last) if isinstance(named, Composite) else (None, named)
@@ -142,6 +143,19 @@ class Question:
         return question
 
 
+def _require_one(treatment: str, outcome: str) -> None:
+    """Raise QuestionError where several treatments or outcomes are written in the place of one."""
+    for what, text in (("treatment", treatment), ("outcome", outcome)):
+        named = split_treatments(text)
+        if len(named) > 1:
+            several = ", or several with `whybuy effects` or `whybuy.effects`" if what == "treatment" else ""
+            raise QuestionError.of(
+                found=f"{text} names {len(named)} behaviors as the {what}",
+                needed=f"one {what} in a question",
+                do=f"Ask one at a time{several}; a comma within a name is written %2C",
+            )
+
+
 def _one_behavior(text: str, option: str) -> Behavior:
     """Return the behavior that ``text`` writes; raise QuestionError where it is a composite."""
     named = parse_treatment(text)
@@ -155,13 +169,18 @@ def _one_behavior(text: str, option: str) -> Behavior:
 
 
 def _require_steps(question: Question) -> None:
-    """Raise QuestionError where a session is asked for what only a single decision can be."""
+    """Raise QuestionError where another design is asked for what only a single decision can be."""
     if question.design == "step" or (question.composite is None and question.reference is None):
         return
+    named, why = (
+        ("A composite", "a single decision completes one")
+        if question.composite
+        else ("A --reference", "a single decision is the treatment or the reference")
+    )
     raise QuestionError.of(
-        found=f"--design {question.design} with {'a composite' if question.composite else 'a --reference'}",
-        needed="the design step, in which one decision completes the one or is the other",
-        do="Ask with --design step, or of a behavior alone",
+        found=f"{named} in the design {question.design}",
+        needed=f"the design step: {why}",
+        do="Leave out --design and --periods, or ask of a behavior alone",
     )
 
 

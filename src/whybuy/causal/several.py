@@ -6,19 +6,16 @@ that mixes them (Goldsmith-Pinkham, Hull and Kolesár, Contamination bias in lin
 Review, 2024). Whoever asks several things finds something by luck, so q-values are those of all that was asked.
 """
 
-import re
 from itertools import permutations
 
 from whybuy.causal.confirm import selection_adjusted
 from whybuy.causal.designs import ASSIGNMENT
 from whybuy.causal.effects import Effect
 from whybuy.causal.question import Question
-from whybuy.columns import ACTIONS
 from whybuy.config import CausalConfig
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import contains
-
-_NEXT_TREATMENT = re.compile(rf",(?=\s*(?:\d+\s*\*\s*)?(?:{'|'.join(ACTIONS)})\s*:)", re.IGNORECASE)
+from whybuy.events.composites import split_treatments
 
 
 def questions(
@@ -61,11 +58,6 @@ def questions(
             do="Ask one at a time, or run `whybuy campaign` for all of them with joint q-values",
         )
     return asked
-
-
-def split_treatments(text: str) -> list[str]:
-    """Return the treatments of a text that has commas between them."""
-    return _NEXT_TREATMENT.split(text)
 
 
 def _require_exclusive(asked: list[Question]) -> None:

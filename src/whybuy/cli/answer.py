@@ -17,7 +17,7 @@ from whybuy.cli.tables import (
     strategy_row,
 )
 from whybuy.config import Config, duration_ms
-from whybuy.errors import QuestionError
+from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import parse_behavior
 from whybuy.library import all_answered
 from whybuy.pipeline import Pipeline
@@ -120,8 +120,7 @@ class Asked:
 
     def holds(self, effect: "Effect") -> bool:
         """Return whether an effect is about what was asked."""
-        from whybuy.causal.several import split_treatments
-        from whybuy.events.composites import parse_treatment
+        from whybuy.events.composites import parse_treatment, split_treatments
 
         same_treatment = self.treatment is None or effect.treatment in [
             str(parse_treatment(text)) for text in split_treatments(self.treatment)
@@ -200,6 +199,9 @@ def effects(  # noqa: PLR0913 - one parameter per option
     if session.as_json:
         session.emit({"effects": [effect.to_json() for effect in shown]})
         return
+    if len(found) == 0 and (asked.treatment, asked.outcome, asked.horizon) != (None, None, None):
+        session.say(_nothing_scanned(asked, pipeline))
+        return
     show_table(session.out, EFFECT_COLUMNS, map(effect_row, shown))
     funnel = [] if all_ else [e for e in found if e.funnel]
     if funnel:
@@ -207,6 +209,23 @@ def effects(  # noqa: PLR0913 - one parameter per option
         shown_of = f"; {N_FUNNEL} of them" if len(funnel) > N_FUNNEL else ""
         session.say(f"{len(funnel)} pairs whose treatment is a stage on the way to the outcome, kept apart{shown_of}:")
         show_table(session.out, EFFECT_COLUMNS, map(effect_row, funnel[:N_FUNNEL]))
+
+
+def _nothing_scanned(asked: Asked, pipeline: Pipeline) -> str:
+    """Return what to say where no scanned pair is about what was asked."""
+    scanned = pipeline.effects()
+    names = {
+        "--treatment": (asked.treatment, sorted({e.treatment for e in scanned})),
+        "--outcome": (asked.outcome, sorted({e.outcome for e in scanned})),
+    }
+    near = [
+        f"{option} {close}"
+        for option, (text, known) in names.items()
+        if text is not None and text not in known and (close := nearest(text, known))
+    ]
+    horizons = ", ".join(dict.fromkeys(e.horizon for e in scanned))
+    do = f"Did you mean {' '.join(near)}?" if near else "Name --treatment and --outcome to have any pair answered now."
+    return f"No scanned pair is about that; {len(scanned):,} were scanned, within {horizons or 'no horizon'}. {do}"
 
 
 def _dose(pipeline: Pipeline, question: "DoseQuestion") -> "Dose":

@@ -26,7 +26,11 @@ from whybuy.events.sequences import Bools, Ints
 _MAX_PARTS = 9
 _WITHIN = re.compile(r"(?P<body>.+)@\s*(?P<time>\d+(\.\d+)?\s*[smhdw])\s*")
 _TIMES = re.compile(r"(?P<n>\d+)\s*\*\s*(?P<part>.+)")
-_THEN = re.compile(rf"\+(?=\s*(?:{'|'.join(ACTIONS)})\s*:)")
+_ACTION = "|".join(ACTIONS)
+_THEN = re.compile(rf"\+(?=\s*(?:{_ACTION})\s*:)")
+_THEN_ANYTHING = re.compile(r"\+(?=\s*\w+\s*:)")
+"""With a time at the end a composite is meant: what is no action is then said of the part that it stands in."""
+_NEXT_TREATMENT = re.compile(rf",(?=\s*(?:\d+\s*\*\s*)?(?:{_ACTION})\s*:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,14 @@ def parse_treatment(text: str) -> Behavior | Composite:
     found = _WITHIN.fullmatch(text.strip())
     body = text if found is None else found["body"]
     times = _TIMES.fullmatch(body.strip())
-    written = [times["part"]] * _count(times["n"], text) if times else _THEN.split(body)
+    then = _THEN if found is None else _THEN_ANYTHING
+    written = [times["part"]] * _count(times["n"], text) if times else then.split(body)
     if found is None:
         if times is None and len(written) == 1:
             return parse_behavior(text)
-        raise _unclear(text, "has several parts and no time that they lie within")
+        time = text.rpartition("@")[2] if "@" in text else None
+        none = "no time that they lie within" if time is None else f"the time {time!r}, which is no duration"
+        raise _unclear(text, f"has several parts and {none}")
     parts = tuple(parse_behavior(part) for part in written)
     if not 1 < len(parts) <= _MAX_PARTS:
         raise _unclear(text, f"has {len(parts)} part{'s' * (len(parts) != 1)} within a time")
@@ -111,6 +118,11 @@ def parse_treatment(text: str) -> Behavior | Composite:
         return Composite(parts, duration_ms(found["time"]))
     except ConfigError as error:
         raise _unclear(text, "has a time of no length") from error
+
+
+def split_treatments(text: str) -> list[str]:
+    """Return the treatments of a text that has commas between them."""
+    return _NEXT_TREATMENT.split(text)
 
 
 def _count(n: str, text: str) -> int:

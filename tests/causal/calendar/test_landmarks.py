@@ -102,7 +102,7 @@ def test_starts_do_not_overlap_and_are_followed_up():
 
 
 def test_a_horizon_longer_than_the_follow_up_is_refused():
-    with pytest.raises(QuestionError, match=r"spans 40\.0 days.*57\.0 days"):
+    with pytest.raises(QuestionError, match=r"spans 40\.00 days.*57\.00 days"):
         grid(horizon_ms=40 * DAY).require_possible()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from whybuy.causal.study import Study
-from whybuy.config import duration_ms
+from whybuy.config import duration_ms, duration_text
 from whybuy.errors import QuestionError
 from whybuy.events.features import LONGEST_WINDOW_MS
 from whybuy.events.sequences import Ints
@@ -89,12 +89,14 @@ class Grid:
         """Raise QuestionError where not one start has history and follow-up."""
         if self.n_starts > 0:
             return
-        periods = self.n_periods * self.every_ms
+        n, day = self.n_periods, duration_text(self.every_ms)
+        needed = self.first_ms - self.start_ms + n * self.every_ms + self.horizon_ms
+        periods = f"a period of {day}" if n == 1 else f"{n} periods of {day}"
         raise QuestionError.of(
-            found=f"The log spans {(self.end_ms - self.start_ms) / _DAY_MS:.1f} days",
-            needed=f"at least the first midnight after the lookback, {self.n_periods} x the period and the horizon, "
-            f"{(self.first_ms - self.start_ms + periods + self.horizon_ms) / _DAY_MS:.1f} days",
-            do="Ask with a shorter --horizon or fewer periods, or shorten `every` in [calendar] of whybuy.toml",
+            found=f"The log spans {(self.end_ms - self.start_ms) / _DAY_MS:.2f} days",
+            needed=f"lookback up to a midnight, {periods} and the horizon: {needed / _DAY_MS:.2f} days",
+            do=f"Ask with a shorter --horizon{'' if n == 1 else ' or fewer --periods'}, or shorten `every` in "
+            "[calendar] of whybuy.toml",
         )
 
 
