@@ -33,7 +33,9 @@ def test_the_answer_says_who_is_compared(stepped):
     assert (found.treatment, found.reference, found.design) == (steps.TWICE, "view:bags", "step")
     assert "completes view:shoes+view:shoes@1d, instead of view:bags" in found.meaning
     assert "among the decisions that had view:shoes within 1d before" in found.meaning
-    assert found.summary().startswith("view:shoes+view:shoes@1d now instead of view:bags changes purchase:shoes")
+    assert found.summary().startswith(
+        "view:shoes+view:shoes@1d completed now instead of view:bags changes purchase:shoes"
+    )
     assert found.effect.ci_low > 0.1
     assert who_gains(asked(steps.TWICE), stepped).by_tau
 

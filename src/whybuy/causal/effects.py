@@ -22,7 +22,7 @@ _WHEN = {
     "calendar": "in a period instead of",
     "assignment": "instead of",
 }
-_INSTEAD = {"calendar": "none", "assignment": "nothing"}
+_INSTEAD = {"session": "a session that begins without it", "calendar": "none", "assignment": "nothing"}
 
 
 def two_sided(estimate: float, std_error: float) -> float:
@@ -173,7 +173,9 @@ class Effect:
         if e.estimate is None:
             return f"{self.treatment} -> {self.outcome}: cannot tell. {' '.join(self.reasons)}"
         naive = "" if self.naive.difference is None else f" (co-occurrence says {100 * self.naive.difference:+.1f})"
-        when = _WHEN.get(self.design, "now instead of")
+        # An @ is the time of a composite: in a behavior's own name it is percent-encoded.
+        now = "completed now instead of" if "@" in self.treatment else "now instead of"
+        when = _WHEN.get(self.design, now)
         instead = self.reference or _INSTEAD.get(self.design, "the usual alternatives")
         return (
             f"{self.treatment} {when} {instead} changes {self.outcome} within {self.horizon} by "

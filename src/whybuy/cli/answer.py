@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 N_FUNNEL = 5
 _ALSO = {
-    "ato_by_user": "every user counted once, however many decisions",
-    "ate": "averaged over all decisions (ATE)",
-    "att": "averaged over the decisions that were the behavior (ATT)",
+    "ato_by_user": "every user counted once, however many {unit}",
+    "ate": "averaged over all {unit} (ATE)",
+    "att": "averaged over the treated {unit} (ATT)",
 }
 
 
@@ -284,7 +284,8 @@ def show_sustained(session: Session, found: "SustainedEffects") -> None:
     show_table(session.out, STRATEGY_COLUMNS, map(strategy_row, found.points))
     session.say()
     session.say(f"meaning: {found.meaning}")
-    session.say(f"as it goes: {number(found.as_it_goes)} ({found.n_rows:,} starts of {found.n_users:,} users)")
+    starts = f"{found.n_rows:,} starts of {found.n_users:,} users"
+    session.say(f"as it goes, the chance of the outcome: {number(found.as_it_goes)} ({starts})")
     if found.verdict is not None:
         session.say(f"verdict: {found.verdict.replace('_', ' ')}")
     untold = [f"{p.strategy.label}: {why}" for p in found.points for why in p.reasons if why not in found.reasons]
@@ -306,7 +307,8 @@ def show_answer(session: Session, effect: "Effect") -> None:
     for other in effect.also:
         if other.estimate is not None:
             low, high = (number(end) for end in (other.ci_low, other.ci_high))
-            session.say(f"{_ALSO.get(other.estimand, other.estimand)}: {number(other.estimate)} [{low}, {high}]")
+            what = _ALSO.get(other.estimand, other.estimand).format(unit=effect.unit)
+            session.say(f"{what}: {number(other.estimate)} [{low}, {high}]")
     for reason in effect.reasons:
         session.say(f"- {reason}")
 
