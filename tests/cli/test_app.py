@@ -10,7 +10,8 @@ from whybuy import pipeline as module
 from whybuy.cli.app import app, report_defect
 
 COMMANDS = [
-    "demo", "init", "check", "run", "train", "scan", "report", "effects", "whatif", "certify", "recommend", "campaign", "profile",
+    "demo", "init", "check", "run", "train", "scan", "report", "effects", "whatif", "certify", "recommend",
+    "campaign", "profile",
 ]  # fmt: skip
 
 
