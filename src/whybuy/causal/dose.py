@@ -107,8 +107,9 @@ class Dose:
         )
         figure.add_hline(y=0, line_width=1)
         figure.update_layout(
-            title=f"{self.treatment} → {self.outcome} ({self.verdict})",
+            title=f"{self.treatment} → {self.outcome} ({self.verdict.replace('_', ' ')})",
             xaxis_title="dose",
             yaxis_title=f"difference in P({self.outcome} within {self.horizon})",
+            template="plotly_white",
         )
         return figure

@@ -129,14 +129,11 @@ class SustainedEffects:
 
         curve = [p for p in self.points if p.strategy.kind == "odds" and p.is_told]
         odds, change = [p.strategy.amount for p in curve], [p.change.estimate for p in curve]
+        # As it goes there is no change and no band around it.
+        band = [(0.0, 0.0) if p.band_low is None else (p.band_low, p.band_high) for p in curve]
         figure = go.Figure()
         for name, low, high, color in (
-            (
-                "95% band, all at once",
-                [p.band_low for p in curve],
-                [p.band_high for p in curve],
-                "rgba(31,111,235,.15)",
-            ),
+            ("95% band, all at once", [low for low, _ in band], [high for _, high in band], "rgba(31,111,235,.15)"),
             (
                 "95% interval",
                 [p.change.ci_low for p in curve],
@@ -145,14 +142,15 @@ class SustainedEffects:
             ),
         ):
             ends = {"x": [*odds, *odds[::-1]], "y": [*high, *low[::-1]]}
-            figure.add_scatter(**ends, fill="toself", fillcolor=color, line={"width": 0}, name=name, hoverinfo="skip")
+            look = {"mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": color}
+            figure.add_scatter(**ends, **look, name=name, hoverinfo="skip")
         figure.add_scatter(x=odds, y=change, mode="lines+markers", name="adjusted", line={"color": "#1f6feb"})
         naive = [p.naive_change for p in curve]
         figure.add_scatter(x=odds, y=naive, mode="lines", name="naive", line={"color": "#8a8f98", "dash": "dot"})
         figure.add_hline(y=0, line_width=1)
         figure.update_layout(
             title=f"{self.treatment} → {self.outcome}, over {self.n_decisions} decision points",
-            xaxis={"title": f"odds of {self.treatment} multiplied by", "type": "log"},
+            xaxis={"title": f"odds of {self.treatment} multiplied by", "type": "log", "tickvals": odds},
             yaxis_title=f"change in mean {self.outcome}",
             template="plotly_white",
         )
