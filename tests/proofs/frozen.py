@@ -27,6 +27,7 @@ from whybuy.causal.learners import OUTCOME, PROPENSITY, CrossFitter, FrozenLearn
 from whybuy.causal.trials import TrialBlock, TrialSource, save_heads
 from whybuy.config import load_config
 from whybuy.events.behaviors import Behavior, parse_behavior
+from whybuy.events.sequences import Sequences
 from whybuy.pipeline import Pipeline
 from whybuy.workspace import Workspace
 from whybuy.worlds.registry import World
@@ -118,13 +119,18 @@ class _Held(TrialSource):
         """Yield them."""
         yield from self.held
 
+    def hits(self) -> Iterator[tuple[Sequences, npt.NDArray[np.uint8]]]:
+        """Yield nothing: what others did is for the checks, and plays no part in an estimate."""
+        yield from ()
+
 
 def _new_users(
     source: TrialSource, share: float, truths: dict[Pair, Truth], shop: Shop
 ) -> Iterator[tuple[TrialTable, Ints, Float64]]:
     """Yield the trials of new users, some blocks at a time: the table, each trial's draw, and the world's chances."""
     known = KnownChances.of(shop)
-    blocks = (block for part in source.blocks() if len(block := _of_new_users(part, share)))
+    n_behaviors = len(asked(truths)[0])
+    blocks = (block for part in source.blocks() if len(block := _of_new_users(part, share, n_behaviors)))
     while told := tuple(islice(blocks, _BLOCKS)):
         held = _Held(
             source.store,
@@ -140,8 +146,8 @@ def _new_users(
         yield table, draw, known.at(users, table.ts_ms)
 
 
-def _of_new_users(block: TrialBlock, share: float) -> TrialBlock:
-    """Return the trials of users who taught nothing."""
+def _of_new_users(block: TrialBlock, share: float, n_behaviors: int) -> TrialBlock:
+    """Return the trials of users who taught nothing; what others did of the behaviors is left unknown."""
     new = (folds_of_users(block.user_ids).position >= share)[block.user]
     of_trials = (
         "user",
@@ -152,8 +158,9 @@ def _of_new_users(block: TrialBlock, share: float) -> TrialBlock:
         "extra_behavior",
         "extra_outcome",
     )
-    rows = {name: getattr(block, name)[new] for name in (*of_trials, "is_late", "ts_ms", "past", "recent")}
-    return replace(block, **rows)
+    rows = {name: getattr(block, name)[new] for name in (*of_trials, "is_late", "ts_ms", "past", "recent", "measured")}
+    nobody = np.full((int(new.sum()), n_behaviors), np.nan, np.float32)
+    return replace(block, **rows, excess=nobody)
 
 
 def _oracle(data: PairData, keep: npt.NDArray[np.bool_], pair: Pair, P: Float64, world: World) -> PairData:
