@@ -77,15 +77,13 @@ def out_of_fold(learner: Learner | str, rows: Rows, y: Float64, *, use: Bools | 
     return out
 
 
+STEADY: dict[str, Any] = {"deterministic": True, "force_col_wise": True, "n_jobs": 1, "verbosity": -1}
+"""Of every booster that is fitted through scikit-learn: the same numbers whenever it is fitted again."""
+
+
 def boosting(*, binary: bool) -> Learner:
     """Return the default learner, deterministic: few rounds for what is 0 or 1, more where every row says more."""
-    fixed: dict[str, Any] = {
-        "deterministic": True,
-        "force_col_wise": True,
-        "n_jobs": 1,
-        "verbosity": -1,
-        "reg_lambda": 1.0,
-    }
+    fixed = {**STEADY, "reg_lambda": 1.0}
     if binary:
         return lgb.LGBMClassifier(n_estimators=100, learning_rate=0.05, num_leaves=8, min_child_samples=40, **fixed)
     return lgb.LGBMRegressor(n_estimators=300, learning_rate=0.1, num_leaves=4, min_child_samples=20, **fixed)

@@ -59,6 +59,7 @@ from whybuy.worlds.chain import (
     arrow_matrix,
     cell_names,
     daily_clock,
+    softmax,
     state_names,
     whole_gap,
 )
@@ -232,10 +233,7 @@ class Campaign(Equations):
         np.sqrt(S[:, :_N_STATES], out=X[:, :_N_STATES])
         X[:, _N_STATES:-1] = users.attributes
         X[:, -1] = 1
-        P = X @ _LOGITS
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
-        return P
+        return softmax(X @ _LOGITS)
 
     def after(self, S: Float32, cell: Ints) -> Float32:
         """Return the states after what the event used up and added."""

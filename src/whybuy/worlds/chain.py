@@ -266,6 +266,13 @@ def whole_gap(gap_ms: Float64) -> Ints:
     return np.maximum(np.rint(gap_ms), SHORTEST_GAP_MS).astype(np.int64)
 
 
+def softmax(logits: Float32) -> Float32:
+    """Return (n, n_cells) probabilities of what the next event is, in the place of ``logits``."""
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
+
+
 def cell_names(actions: tuple[str, ...], categories: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of all events: all categories of the first action, then of the next."""
     return tuple(f"{action}:{category}" for action in actions for category in categories)

@@ -22,6 +22,7 @@ from whybuy.worlds.chain import (
     daily_clock,
     joined,
     natural_steps,
+    softmax,
     whole_gap,
 )
 from whybuy.worlds.intervene import HORIZON_MS, RatioSums
@@ -129,10 +130,7 @@ class DemoEquations(Equations):
         responds = is_treated(users) & ~is_loyal(users) & (hours_since > 0)
         X[:, -2] = np.where(responds, np.exp2(-np.maximum(hours_since, 0) / world.SPRING_HALF_LIFE_HOURS), 0)
         X[:, -1] = 1
-        P = X @ _LOGITS
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
-        return P
+        return softmax(X @ _LOGITS)
 
     def after(self, S: Float32, cell: Ints) -> Float32:
         """Return the states after the jumps of the event."""

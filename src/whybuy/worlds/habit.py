@@ -53,6 +53,7 @@ from whybuy.worlds.chain import (
     arrow_matrix,
     cell_names,
     daily_clock,
+    softmax,
     state_names,
     whole_gap,
 )
@@ -237,10 +238,7 @@ class Habit(Equations):
         X[:, _N_LONG : _N_LONG + _N_SHORT] = saturated(S[:, _LONG_COLUMNS:])
         X[:, _N_LONG + _N_SHORT : -1] = users.attributes
         X[:, -1] = 1
-        P = X @ _LOGITS
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
-        return P
+        return softmax(X @ _LOGITS)
 
     def after(self, S: Float32, cell: Ints) -> Float32:
         """Return the states after the jumps of the event."""

@@ -8,12 +8,11 @@ no more where the chance of the behavior is right.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
-from whybuy.causal.array_learners import Learners
+from whybuy.causal.array_learners import STEADY, Learners
 from whybuy.causal.calendar import Grid, LandmarkTable, asked_of, draw
 from whybuy.causal.checks.failures import CAPS
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
@@ -112,11 +111,8 @@ def _missing(table: LandmarkTable) -> list[str]:
 
 def _learners() -> Learners:
     """Return boosted trees for many covariates and rows by the thousand."""
-    fixed: dict[str, Any] = {
-        "deterministic": True,
-        "force_col_wise": True,
-        "n_jobs": 1,
-        "verbosity": -1,
+    fixed = {
+        **STEADY,
         "random_state": 7,
         "n_estimators": 100,
         "learning_rate": 0.06,

@@ -25,12 +25,11 @@ double robustness in right-censored longitudinal models (arXiv:1705.02459, 2017)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
-from whybuy.causal.array_learners import Learners, out_of_fold
+from whybuy.causal.array_learners import STEADY, Learners, out_of_fold
 from whybuy.causal.array_rows import Rows
 from whybuy.causal.clusters import Float64
 from whybuy.causal.sustained.strategies import Strategy
@@ -115,14 +114,7 @@ def corrected(xi: Float64, A: Float64, pi: Float64, arms: Arms, strategy: Strate
 
 def default_learners() -> Learners:
     """Return boosted trees, small ones: pseudo-outcomes are noisier than outcomes."""
-    fixed: dict[str, Any] = {
-        "deterministic": True,
-        "force_col_wise": True,
-        "n_jobs": 1,
-        "verbosity": -1,
-        "reg_lambda": 1.0,
-        "n_estimators": 80,
-    }
+    fixed = {**STEADY, "reg_lambda": 1.0, "n_estimators": 80}
     return Learners(
         treatment=lgb.LGBMClassifier(learning_rate=0.05, num_leaves=6, min_child_samples=40, **fixed),
         outcome=lgb.LGBMRegressor(learning_rate=0.1, num_leaves=4, min_child_samples=20, **fixed),
