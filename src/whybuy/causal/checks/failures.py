@@ -10,6 +10,7 @@ from whybuy.causal.checks.nuisance import nuisance_failures
 from whybuy.causal.checks.overlap import overlap_failures
 from whybuy.causal.checks.past_outcome import past_outcome_warnings
 from whybuy.causal.checks.placebo import placebo_failures
+from whybuy.causal.checks.repeat import repeat_failures
 from whybuy.causal.checks.season import season_failures
 from whybuy.causal.checks.sensitivity import sensitivity_failures
 from whybuy.causal.effects import Effect
@@ -42,4 +43,5 @@ def failures(effect: Effect) -> list[str]:
     """Return the checks of a confirmed effect that did not pass, in words; warnings last, starting with that word."""
     of_design = activity_failures(effect.checks["activity"]) if "activity" in effect.checks else []
     of_design += [CAPS[effect.design]] if effect.design in CAPS else []
+    of_design += repeat_failures(effect)
     return of_design + [words for name, told in _IN_WORDS for words in told(effect.checks[name])]
