@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from joblib import Parallel, delayed
 
 import whybuy
 
@@ -33,3 +34,9 @@ def kept(name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         found.to_parquet(part)
         os.replace(part, path)
     return pd.read_parquet(path)
+
+
+def all_kept(jobs: dict[str, Callable[[], pd.DataFrame]]) -> pd.DataFrame:
+    """Return the tables of all jobs below one another; those not kept yet are computed side by side, one per core."""
+    side_by_side = Parallel(n_jobs=os.cpu_count(), inner_max_num_threads=1, backend="loky", batch_size=1)
+    return pd.concat(side_by_side(delayed(kept)(name, job) for name, job in jobs.items()), ignore_index=True)

@@ -1,13 +1,15 @@
 """Hidden confounding in whole shops: too weak to matter, caught by its trace, and, as documented, not caught at all."""
 
-import shutil
 import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
 
 from tests.proofs.hidden import STRENGTHS, answers_under_a_wish
-from tests.proofs.kept import kept
+from tests.proofs.kept import all_kept
 from whybuy.worlds.registry import WORLDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -16,20 +18,17 @@ SEEDS = range(100, 102)
 NAMES = ("habit", "season")
 
 
+def one_shop(name: str, seed: int, kind: str) -> pd.DataFrame:
+    """Return what is said of the pairs without cause in one shop."""
+    with TemporaryDirectory() as folder:
+        return answers_under_a_wish(WORLDS[name], seed, kind, Path(folder))
+
+
 @pytest.fixture(scope="module")
-def wished(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def wished() -> pd.DataFrame:
     """What is said of the pairs without cause, in two shops of two worlds for each kind of wish."""
-
-    def one(name: str, seed: int, kind: str) -> pd.DataFrame:
-        folder = tmp_path_factory.mktemp("wish")
-        try:
-            return answers_under_a_wish(WORLDS[name], seed, kind, folder)
-        finally:
-            shutil.rmtree(folder)
-
     asked = [(name, seed, kind) for kind in STRENGTHS for name in NAMES for seed in SEEDS]
-    found = [kept("-".join(map(str, (n, s, k.replace(" ", "_")))), lambda q=(n, s, k): one(*q)) for n, s, k in asked]
-    return pd.concat(found, ignore_index=True)
+    return all_kept({f"{n}-{s}-{k.replace(' ', '_')}": partial(one_shop, n, s, k) for n, s, k in asked})
 
 
 def test_the_table_of_wishes(wished, capsys):

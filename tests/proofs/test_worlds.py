@@ -3,8 +3,10 @@
 Settings were chosen on seeds 0-9. The tables are printed whatever they say.
 """
 
-import shutil
 import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 
 from tests.proofs.answers import answers
 from tests.proofs.frozen import N_DRAWS, draws
-from tests.proofs.kept import kept
+from tests.proofs.kept import all_kept
 from tests.proofs.table import (
     Z95,
     Coverage,
@@ -27,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 SEEDS = range(100, 105)
 FROZEN_SEED = 200
-USERS_PER_DRAW = 300
+USERS_PER_DRAW = 150
 
 
 def tell(capsys: pytest.CaptureFixture[str], title: str, *tables: pd.DataFrame) -> None:
@@ -39,36 +41,29 @@ def tell(capsys: pytest.CaptureFixture[str], title: str, *tables: pd.DataFrame) 
         sys.stdout.write("\n\n" + "\n\n".join([title, *map(str, tables)]) + "\n")
 
 
+def whole_run(name: str, seed: int) -> pd.DataFrame:
+    """Return everybody's answers in one shop."""
+    with TemporaryDirectory() as folder:
+        return answers(WORLDS[name], seed, Path(folder))
+
+
+def frozen_draws(name: str) -> pd.DataFrame:
+    """Return the estimates of all draws of one world."""
+    with TemporaryDirectory() as folder:
+        return draws(WORLDS[name], FROZEN_SEED, Path(folder), users_per_draw=USERS_PER_DRAW)
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def whole() -> pd.DataFrame:
     """The answers of whole runs, five shops of each world."""
-
-    def one(name: str, seed: int) -> pd.DataFrame:
-        folder = tmp_path_factory.mktemp(f"{name}{seed}")
-        try:
-            return answers(WORLDS[name], seed, folder)
-        finally:
-            shutil.rmtree(folder)
-
-    found = [kept(f"{name}-{seed}", lambda n=name, s=seed: one(n, s)) for name in WORLDS for seed in SEEDS]
-    return with_errors(pd.concat(found, ignore_index=True))
+    asked = [(name, seed) for name in WORLDS for seed in SEEDS]
+    return with_errors(all_kept({f"{name}-{seed}": partial(whole_run, name, seed) for name, seed in asked}))
 
 
 @pytest.fixture(scope="module")
-def frozen(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def frozen() -> pd.DataFrame:
     """The estimates of 200 draws of each world with nuisances that were learned once."""
-
-    def one(name: str) -> pd.DataFrame:
-        folder = tmp_path_factory.mktemp(name)
-        try:
-            return draws(WORLDS[name], FROZEN_SEED, folder, users_per_draw=USERS_PER_DRAW)
-        finally:
-            shutil.rmtree(folder)
-
-    return pd.concat(
-        [kept(f"{name}-frozen", lambda n=name: one(n)) for name in WORLDS],
-        ignore_index=True,
-    )
+    return all_kept({f"{name}-frozen": partial(frozen_draws, name) for name in WORLDS})
 
 
 def test_the_table_of_whole_runs(whole, capsys):
