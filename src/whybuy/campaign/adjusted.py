@@ -16,6 +16,7 @@ from whybuy.campaign.randomized import grounds_of, naive_of, placebo_check
 from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import Balance, LoggedStrength, PairData, overlap, sensitivity, strongest_group
+from whybuy.causal.checks.nuisance import TOLERATED
 from whybuy.causal.effects import Estimate
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import duration_text
@@ -25,8 +26,6 @@ from whybuy.progress import Report, quiet
 MIN_ESS = 100.0
 """Effective people in the scarcer arm below which normal intervals are not to be trusted."""
 MAX_SMD, LARGEST_SMD_LIMIT = 0.1, 0.25
-_WORSE_THAN_BASE = 1.02
-"""A model of something that cannot be predicted is a little worse than its base rate out of fold; more is a defect."""
 
 
 def adjusted_result(
@@ -123,7 +122,7 @@ def _nuisance_losses(data: PairData) -> dict[str, float | bool]:
         rate = float(y.mean())
         loss, base = _log_loss(y, p), _log_loss(y, np.full(len(y), rate))
         out |= {f"{kind}_base_rate": rate, f"{kind}_log_loss": loss, f"{kind}_log_loss_base": base}
-        passed &= loss <= _WORSE_THAN_BASE * base
+        passed &= loss <= TOLERATED * base
     return {**out, "passed": passed}
 
 
