@@ -3,11 +3,12 @@
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 import whybuy
 
@@ -24,9 +25,13 @@ def code_of_the_answers() -> str:
     return digest.hexdigest()[:16]
 
 
+def _path(name: str) -> Path:
+    return KEPT / "proofs" / code_of_the_answers() / f"{name}.parquet"
+
+
 def kept(name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Return the table ``name`` as this code computed it before, else compute and keep it."""
-    path = KEPT / "proofs" / code_of_the_answers() / f"{name}.parquet"
+    path = _path(name)
     if not path.exists():
         found = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,5 +43,10 @@ def kept(name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 
 def all_kept(jobs: dict[str, Callable[[], pd.DataFrame]]) -> pd.DataFrame:
     """Return the tables of all jobs below one another; those not kept yet are computed side by side, one per core."""
-    side_by_side = Parallel(n_jobs=os.cpu_count(), inner_max_num_threads=1, backend="loky", batch_size=1)
-    return pd.concat(side_by_side(delayed(kept)(name, job) for name, job in jobs.items()), ignore_index=True)
+    missing = {name: job for name, job in jobs.items() if not _path(name).exists()}
+    if missing:
+        # Every job in a process of its own, which gives back its memory; several threads each would only wait.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), max_tasks_per_child=1) as pool:
+            list(pool.map(kept, missing.keys(), missing.values()))
+    return pd.concat([pd.read_parquet(_path(name)) for name in jobs], ignore_index=True)

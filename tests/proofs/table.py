@@ -62,6 +62,7 @@ def with_errors(answers: pd.DataFrame) -> pd.DataFrame:
 
 def coverage_table(told: pd.DataFrame) -> pd.DataFrame:
     """Return coverage, root mean square z and errors, per world and group of pairs, beside the oracle's."""
+    told = told.reset_index(drop=True)
     groups = {
         "all": np.ones(len(told), bool),
         "null": told.is_null,
@@ -71,7 +72,7 @@ def coverage_table(told: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for world, of_world in told.groupby("world", sort=False):
         for group, members in groups.items():
-            part = of_world[members[told.index.get_indexer(of_world.index)]]
+            part = of_world[members[of_world.index]]
             rows.append({"world": world, "pairs": group, **_figures(part)})
     return pd.DataFrame(rows)
 
