@@ -52,6 +52,7 @@ class Shopfront:
     Attributes
     ----------
     size, seed : as given
+    start : the world before the first round
     state : the world at the beginning of the next round; its people's tastes are the truth that no log shows
     history : what happened in each round so far
     """
@@ -59,7 +60,8 @@ class Shopfront:
     def __init__(self, equations: Equations, seed: int, size: Size = FULL) -> None:
         """Open the shop: the same equations, seed and size give the same goods, people and luck."""
         self.size, self.seed = size, seed
-        self.state: State = equations.start(size.n_users, self._rng(_WORLD, 0))
+        self.start: State = equations.start(size.n_users, self._rng(_WORLD, 0))
+        self.state = self.start
         self.history: list[Happened] = []
         self._interest = Interest(np.zeros((size.n_users, len(equations.categories))))
         sales = np.log(chances(self.state).alone.mean(axis=0))

@@ -50,9 +50,8 @@ class ShowcaseLog:
 def draw_log(equations: Equations, seed: int, size: Size = FULL, *, policy: Policy = logging_policy) -> ShowcaseLog:
     """Return the log of a shop that is run by ``policy``; the same seed and size give the same log."""
     front = Shopfront(equations, seed, size)
-    start = front.state
     front.run(policy, size.n_rounds)
-    return ShowcaseLog(shop=tables(front), start=start, end=front.state, history=tuple(front.history))
+    return ShowcaseLog(shop=tables(front), start=front.start, end=front.state, history=tuple(front.history))
 
 
 def tables(front: Shopfront) -> Shop:
