@@ -214,7 +214,7 @@ def test_gains_of_one_item_are_partly_losses_of_others(played):
 
 
 def test_beside_others_of_its_nest_an_item_lifts_a_little_less(played):
-    """The lift is told for the item alone; within slates of the shop's own policy it is at most a tenth smaller."""
+    """The lift is told for the item alone; within slates of the shop's own policy it is nearly the same."""
     front, _ = played
     twin = front.parallel()
     twin.size = replace(front.size, visit_chance=1.0)
@@ -228,7 +228,7 @@ def test_beside_others_of_its_nest_an_item_lifts_a_little_less(played):
         item = slates[:, slot]
         useful = goods.kind[item] == DISCOVERY
         ratios.append((among - without)[rows, item][useful].sum() / exact.lift[rows, item][useful].sum())
-    assert 0.9 < np.mean(ratios) < 1
+    assert 0.95 < np.mean(ratios) < 1
 
 
 def test_best_possible_by_plain_loops(few):
