@@ -44,9 +44,9 @@ class Rows:
             not vary; a treatment that is a linear combination of the covariates; fewer than 30 groups; groups without a
             name; folds that split a group, or fewer than two.
         """
-        covariates, treatment, outcome = _matrix(X), _vector(T, "T"), _vector(Y, "Y")
+        covariates, treatment, outcome = _matrix(X), vector(T, "T"), vector(Y, "Y")
         n = len(covariates)
-        _require_lengths({"X": n, "T": len(treatment), "Y": len(outcome)})
+        require_lengths({"X": n, "T": len(treatment), "Y": len(outcome)})
         group, names = _groups(groups, n)
         for name, values in (("T", treatment), ("Y", outcome)):
             if np.ptp(values) == 0:
@@ -56,7 +56,7 @@ class Rows:
                     do="Ask about another treatment or outcome, or bring rows in which it differs",
                 )
         _require_no_combination(covariates, treatment)
-        return cls(covariates, treatment, outcome, group, names, _folds(folds, group, names))
+        return cls(covariates, treatment, outcome, group, names, folds_by_group(folds, group, names))
 
     @property
     def n_folds(self) -> int:
@@ -100,7 +100,8 @@ def _matrix(X: Any) -> Float64:
     return values
 
 
-def _vector(values: Any, name: str) -> Float64:
+def vector(values: Any, name: str) -> Float64:
+    """Return (n,) finite numbers; ArraysError, which calls them ``name``, where they are none."""
     given = np.asarray(values)
     # Text that reads like numbers is text still: "0" and "1" may be codes.
     if given.dtype.kind in "USM" or any(isinstance(v, str) for v in given.ravel() if given.dtype.kind == "O"):
@@ -132,7 +133,8 @@ def _not_finite(*, where: str) -> ArraysError:
     )
 
 
-def _require_lengths(lengths: dict[str, int]) -> None:
+def require_lengths(lengths: dict[str, int]) -> None:
+    """Raise ArraysError where arrays, by their names, have unequal numbers of rows, or none."""
     if len(set(lengths.values())) > 1 or min(lengths.values()) == 0:
         found = ", ".join(f"{name} has {n}" for name, n in lengths.items())
         raise ArraysError.of(found=f"Rows: {found}", needed="as many rows in each, and at least one", do="Align them")
@@ -144,7 +146,7 @@ def _groups(groups: Any, n: int) -> tuple[Ints, npt.NDArray[np.object_]]:
         group, names = np.arange(n), np.arange(n, dtype=object)
     else:
         given = pd.Series(np.asarray(groups))
-        _require_lengths({"X": n, "groups": len(given)})
+        require_lengths({"X": n, "groups": len(given)})
         if given.isna().any():
             raise ArraysError.of(
                 found=f"{int(given.isna().sum())} rows have no group", needed="a group in every row", do="Drop them"
@@ -179,7 +181,7 @@ def _predicted(*, found: str) -> ArraysError:
     )
 
 
-def _folds(folds: Any, group: Ints, names: npt.NDArray[np.object_]) -> Ints:
+def folds_by_group(folds: Any, group: Ints, names: npt.NDArray[np.object_]) -> Ints:
     """Return the fold of every row; a number of folds is dealt by a hash of the group, whatever the order of rows."""
     if np.ndim(folds) == 0:
         k = int(folds)
@@ -190,7 +192,7 @@ def _folds(folds: Any, group: Ints, names: npt.NDArray[np.object_]) -> Ints:
         place[np.argsort(hashed, kind="stable")] = np.arange(len(names))
         return (place % k)[group]
     found, values = pd.factorize(pd.Series(np.asarray(folds)), sort=True)
-    _require_lengths({"X": len(group), "folds": len(found)})
+    require_lengths({"X": len(group), "folds": len(found)})
     first = np.full(len(names), -1)
     first[group[::-1]] = found[::-1]
     if len(values) < 2 or (found < 0).any() or (first[group] != found).any():

@@ -1,0 +1,65 @@
+"""Over 400 draws with known truth, each of 320 users' worth: intervals hold it, and what is often done does not."""
+
+import numpy as np
+import pytest
+
+from tests.recommend.evaluate.bandits import N_ACTIONS, Draw, draw, truth
+from whybuy.recommend.evaluate import LoggedFeedback, PolicyComparison, compare, cross_fitted_rewards
+
+pytestmark = pytest.mark.slow
+
+SEEDS = range(3_000, 3_400)
+N_USERS = 1_000
+BAND = 3 * np.sqrt(0.95 * 0.05 / len(SEEDS))
+
+
+def judged(drawn: Draw, estimator: str, *, by_user: bool = True) -> PolicyComparison:
+    log = drawn.log
+    model = {"Z": drawn.X[:, :, None], "learner": "linear"}
+    predicted = cross_fitted_rewards(log, drawn.X, **model) if estimator == "dr" else None
+    users = log.user if by_user else None
+    log = LoggedFeedback.of(log.action, log.reward, log.propensity, users=users, predicted=predicted)
+    return compare(log, drawn.policies, estimator=estimator, n_resamples=600)
+
+
+def covered(found: PolicyComparison) -> list[bool]:
+    """Whether the intervals of both policies and of their difference hold the truth."""
+    true = {policy: truth(policy) for policy in ("fitting", "always")}
+    difference = found.difference("fitting", "always")
+    pairs = [(found[policy].value, value) for policy, value in true.items()]
+    pairs.append((difference, true["fitting"] - true["always"]))
+    return [interval is not None and interval.low <= value <= interval.high for interval, value in pairs]
+
+
+@pytest.mark.parametrize("estimator", ["ips", "snips", "dr"])
+def test_intervals_hold_the_truth(estimator):
+    coverage = np.mean([covered(judged(draw(seed, n_users=N_USERS), estimator)) for seed in SEEDS], axis=0)
+    assert (np.abs(coverage - 0.95) < BAND).all(), coverage
+
+
+def test_rows_taken_for_users_do_not():
+    """The log's own mean: rows of one user share a mood, which an error by row does not know."""
+    true = draw(99, n_users=100_000).log.reward.mean()
+    inside = 0
+    for seed in SEEDS:
+        value = judged(draw(seed, n_users=100), "snips", by_user=False)["as logged"].value
+        assert value is not None
+        inside += value.low <= true <= value.high
+    assert inside / len(SEEDS) < 0.95 - BAND
+
+
+def test_what_the_log_earned_with_an_item_is_below_the_truth_in_nearly_every_draw():
+    naive = [(d := draw(seed, n_users=N_USERS)).log.reward[d.log.action == N_ACTIONS - 1].mean() for seed in SEEDS]
+    assert np.mean(np.array(naive) < truth("always")) > 0.95
+
+
+def test_of_equal_policies_hardly_one_wins():
+    won = 0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        user = np.repeat(np.arange(150), 4)
+        action, reward = rng.integers(0, 3, len(user)), rng.random(len(user)) < 0.2
+        log = LoggedFeedback.of(action, reward, np.full(len(user), 1 / 3), users=user)
+        items = {f"item {a}": np.broadcast_to(np.eye(3)[a], (len(user), 3)) for a in range(3)}
+        won += compare(log, items, n_resamples=400).winner is not None
+    assert won / len(SEEDS) < 0.05 + BAND
