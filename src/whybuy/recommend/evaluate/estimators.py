@@ -2,6 +2,7 @@
 
 Below, w = pi(a | x) / p is how much likelier than the logging policy the new one shows the logged action, r the reward,
 q(x, a) the reward that a model expects of an action, and q(x, pi) its mean over the new policy. Means are over rows.
+Equations stand in the docstrings, in these letters; the papers use others.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def ips(target: Target) -> Rounds:
     """Inverse propensity score, mean(w r): unbiased where propensities are right, noisy where weights are large.
 
     Source: Horvitz and Thompson (JASA, 1952); for policies Strehl, Langford, Li and Kakade, Learning from logged
-    implicit exploration data (NeurIPS 2010), section 3.
+    implicit exploration data (NeurIPS 2010).
     """
     w = target.weight
     return Rounds.of((w * target.log.reward, np.ones_like(w)), weight=w)
@@ -32,8 +33,8 @@ def ips(target: Target) -> Rounds:
 def snips(target: Target) -> Rounds:
     """Self-normalized IPS, sum(w r) / sum(w): slightly biased, bounded by the rewards, the same if rewards shift.
 
-    Source: Swaminathan and Joachims, The self-normalized estimator for counterfactual learning (NeurIPS 2015),
-    equation 9.
+    Source: Swaminathan and Joachims, The self-normalized estimator for counterfactual learning (NeurIPS
+    2015).
     """
     w = target.weight
     return Rounds.of((w * target.log.reward, w), weight=w)
@@ -42,8 +43,8 @@ def snips(target: Target) -> Rounds:
 def clipped_ips(target: Target, limit: float = DEFAULT_LIMIT) -> Rounds:
     """IPS whose weights are at most ``limit``, mean(min(w, limit) r): biased toward 0, with less noise.
 
-    Source: Ionides, Truncated importance sampling (JCGS, 2008), equation 2; Bottou et al., Counterfactual reasoning and
-    learning systems (JMLR, 2013), section 4.4.
+    Source: Ionides, Truncated importance sampling (JCGS, 2008); Bottou et al., Counterfactual reasoning and
+    learning systems (JMLR, 2013).
     """
     w = target.weight
     used = np.minimum(w, limit)
@@ -53,7 +54,7 @@ def clipped_ips(target: Target, limit: float = DEFAULT_LIMIT) -> Rounds:
 def direct_method(target: Target) -> Rounds:
     """Direct method, mean(q(x, pi)): no weights, and as wrong as the reward model.
 
-    Source: Dudík, Langford and Li, Doubly robust policy evaluation and learning (ICML 2011), section 2.
+    Source: Dudík, Langford and Li, Doubly robust policy evaluation and learning (ICML 2011).
     """
     under_policy, _ = _expected(target)
     return Rounds.of((under_policy, np.ones_like(under_policy)), weight=target.weight)
@@ -62,7 +63,7 @@ def direct_method(target: Target) -> Rounds:
 def doubly_robust(target: Target) -> Rounds:
     """Doubly robust, mean(q(x, pi) + w (r - q(x, a))): right where either the propensities or the model are.
 
-    Source: Dudík, Langford and Li, Doubly robust policy evaluation and learning (ICML 2011), equation 2.
+    Source: Dudík, Langford and Li, Doubly robust policy evaluation and learning (ICML 2011).
     """
     under_policy, residual = _expected(target)
     w = target.weight
@@ -86,7 +87,7 @@ def switch_dr(target: Target, limit: float = DEFAULT_LIMIT) -> Rounds:
     The mean of q(x, pi) + w (r - q(x, a)) over rows with w <= limit, of q(x, pi) over the others.
 
     Source: Wang, Agarwal and Dudík, Optimal and adaptive off-policy evaluation in contextual bandits (ICML 2017),
-    section 4, its doubly robust form.
+    in its doubly robust form.
     """
     under_policy, residual = _expected(target)
     w = target.weight

@@ -20,7 +20,7 @@ def standard(target: Target) -> Rounds:
     """Standard slate IPS: all rewards of a slate times the product of w over its slots.
 
     Source: McInerney, Brost, Chandar, Mehrotra and Carterette, Counterfactual evaluation of slate recommendations with
-    sequential reward interactions (KDD 2020), section 3.
+    sequential reward interactions (KDD 2020).
     """
     slate = _slates(target)
     product = np.ones(int(slate.max()) + 1)
@@ -32,7 +32,7 @@ def independent(target: Target) -> Rounds:
     """Independent slate IPS: every slot's reward times its own w; propensities are marginal, per item and slot.
 
     Source: Li, Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay and Wen, Offline evaluation of ranking policies with click
-    models (KDD 2018), section 5.2: the item-position model.
+    models (KDD 2018): the item-position model.
     """
     return _per_slate(target, _slates(target), target.weight)
 
@@ -40,7 +40,7 @@ def independent(target: Target) -> Rounds:
 def cascade(target: Target) -> Rounds:
     """Reward-interaction IPS: every slot's reward times the product of w over its own and the earlier slots.
 
-    Source: McInerney et al. (KDD 2020), section 4, as the unnormalized estimator.
+    Source: McInerney et al. (KDD 2020), not normalized.
 
     Raises
     ------
