@@ -9,6 +9,7 @@
     ├── BehaviorError                    a behavior that cannot be parsed or is not in the log
     ├── QuestionError                    an explicit question that cannot be asked of this log
     ├── ArraysError                      plain arrays that no effect can be estimated from
+    ├── PolicyError                      what no slate can be drawn from, no ranking judged by
     ├── WorkspaceError                   the folder of results: locked, not writable, full, missing a stage
     ├── ModelError                       a checkpoint that is corrupt, foreign or of another log
     └── MissingExtraError                an optional part that is not installed
@@ -62,6 +63,10 @@ class QuestionError(WhybuyError):
 
 class ArraysError(WhybuyError):
     """Plain arrays from which no effect can be estimated."""
+
+
+class PolicyError(WhybuyError):
+    """Settings or candidates from which no slate can be drawn, or rankings that cannot be judged."""
 
 
 class WorkspaceError(WhybuyError):
