@@ -192,6 +192,7 @@ REFUSED = {
     "shapes": (lambda: candidates_of(np.zeros((1, 2)), bought=np.zeros((1, 3), bool)), r"bought of shape \(1, 3\)"),
     "shelf twice": (lambda: Shelf(item_id=["a", "a"]), "stands on the shelf twice"),
     "shelf lengths": (lambda: Shelf(item_id=["a"], category=["x", "y"]), "2 values of category for 1 items"),
+    "stock": (lambda: Shelf(item_id=["a", "b"], available=[True, None]), "not known whether they are available"),
     "embedding": (lambda: Shelf(item_id=["a"], embedding=[[np.nan]]), "Embeddings that are not finite"),
 }
 

@@ -35,7 +35,8 @@ class Shelf:
     Raises
     ------
     PolicyError
-        An array has another length than the ids, an id stands twice, an embedding is not finite.
+        An array has another length than the ids, an id stands twice, an availability is missing, an embedding
+        is not finite.
     """
 
     item_id: npt.ArrayLike
@@ -58,6 +59,12 @@ class Shelf:
                 found="An item stands on the shelf twice",
                 needed="every item_id once",
                 do="Drop the duplicates, keeping the latest row",
+            )
+        if self.available is not None and pd.isna(np.asarray(self.available)).any():
+            raise PolicyError.of(
+                found="Items of which it is not known whether they are available",
+                needed="True or False for every item",
+                do="Decide what a missing value means in your catalog",
             )
         if self.embedding is not None and not np.isfinite(np.asarray(self.embedding)).all():
             raise PolicyError.of(
