@@ -17,6 +17,7 @@ POLICIES = {
     "epsilon": Policy(k=3, epsilon=0.3),
     "floor": Policy(k=3, floor=0.05),
     "epsilon, temperature, cap": Policy(k=3, epsilon=0.2, temperature=0.5, limits=Limits(per_category=1)),
+    "epsilon, temperature": Policy(k=3, epsilon=0.5, temperature=0.15),
     "mmr": Policy(k=3, temperature=0.3, diversity=Mmr(weight=0.6)),
     "dpp": Policy(k=3, temperature=0.3, diversity=Dpp(weight=0.4)),
     "dpp, epsilon, cap": Policy(k=3, epsilon=0.3, diversity=Dpp(weight=0.4), limits=Limits(per_category=1)),
