@@ -37,6 +37,13 @@ def test_exposure_of_slots_by_hand():
     np.testing.assert_allclose(slates.exposure(), [(1 + 1 / np.log2(3)) / 2, (1 / 2 + 1) / 2])
 
 
+def test_what_is_owed_by_hand():
+    """x got 3 for half of the merit, y got 1 for the other half: y is behind by 6 - 2."""
+    state = FairExposure(merit=np.array([2.0, 2.0]), exposure=np.array([3.0, 1.0]), strength=0.1)
+    shelf = shelf_of(3, seller=["x", "y", None])
+    np.testing.assert_allclose(state.bonus(candidates_of([0.0] * 3, shelf)), [[0.0, 0.4, 0.0]])
+
+
 def test_a_seller_less_item_gets_nothing_added_and_other_sellers_are_refused():
     shelf = shelf_of(2, seller=["x", None])
     state = FairExposure(merit=np.array([1.0]), exposure=np.array([3.0]), strength=1.0)

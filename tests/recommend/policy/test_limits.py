@@ -190,6 +190,7 @@ REFUSED = {
     "unknown item": (lambda: users("u", item=[[4]]), "codes from 4 to 4.*from 0 to 0"),
     "infinite score": (lambda: candidates_of([np.inf]), "Scores that are infinite"),
     "shapes": (lambda: candidates_of(np.zeros((1, 2)), bought=np.zeros((1, 3), bool)), r"bought of shape \(1, 3\)"),
+    "empty shelf": (lambda: Shelf(item_id=[]), "An empty shelf.*at least one item"),
     "shelf twice": (lambda: Shelf(item_id=["a", "a"]), "stands on the shelf twice"),
     "shelf lengths": (lambda: Shelf(item_id=["a"], category=["x", "y"]), "2 values of category for 1 items"),
     "stock": (lambda: Shelf(item_id=["a", "b"], available=[True, None]), "not known whether they are available"),

@@ -35,8 +35,8 @@ class Shelf:
     Raises
     ------
     PolicyError
-        An array has another length than the ids, an id stands twice, an availability is missing, an embedding
-        is not finite.
+        There is no item, an array has another length than the ids, an id stands twice, an availability is missing, an
+        embedding is not finite.
     """
 
     item_id: npt.ArrayLike
@@ -46,6 +46,8 @@ class Shelf:
     embedding: npt.ArrayLike | None = None
 
     def __post_init__(self) -> None:
+        if not self.n_items:
+            raise PolicyError.of(found="An empty shelf", needed="at least one item", do="Read the catalog first")
         for name in ("category", "seller", "available", "embedding"):
             values = getattr(self, name)
             if values is not None and len(np.asarray(values)) != self.n_items:
@@ -190,7 +192,7 @@ class Candidates:
 
     def of_item(self, values: npt.NDArray[np.generic], absent: object) -> npt.NDArray[np.generic]:
         """Return (n_users, n_candidates) the (n_items,) ``values`` of candidates, ``absent`` where there is none."""
-        return np.append(values, np.asarray([absent], values.dtype))[self.item]
+        return np.where(self.item == NOBODY, np.asarray(absent, values.dtype), values[self.item])
 
     def rows(self, part: slice | Ints) -> "Candidates":
         """Return the users of ``part``."""

@@ -199,8 +199,9 @@ def _variety(begun: Start, n_slots: int) -> "Variety | None":
             needed="an embedding of every item",
             do="Pass embedding to the shelf or drop diversity",
         )
-    nowhere = np.zeros((1, directions.shape[1]))
-    return begun.policy.diversity.start(np.concatenate([directions, nowhere])[begun.candidates.item], n_slots)
+    vectors = directions[begun.candidates.item]
+    vectors[begun.candidates.item == NOBODY] = 0.0
+    return begun.policy.diversity.start(vectors, n_slots)
 
 
 def _close(cap: Cap, count: np.ndarray, reasons: Reasons, rows: Ints, column: Ints) -> None:
