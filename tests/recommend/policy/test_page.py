@@ -7,7 +7,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "recommendations.md"
 
 
 def test_the_example_draws_two_slates_within_their_limits():
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text = PAGE.read_text(encoding="utf-8").split("## From scores to slates")[1]
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict = {}
     exec(compile(code.group(1), str(PAGE), "exec"), names)
     frame = names["slates"].to_frame()
