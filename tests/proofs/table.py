@@ -42,7 +42,7 @@ class Coverage:
         return f"{self.share:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def with_errors(answers: pd.DataFrame) -> pd.DataFrame:
+def with_errors(answers: pd.DataFrame, *, of_scan: bool = True) -> pd.DataFrame:
     """Return the answers that have a number, with z values that know the truth's own Monte Carlo error.
 
     ``group``: null, non-null, and whether the treatment is among the rarest third of its world.
@@ -51,7 +51,7 @@ def with_errors(answers: pd.DataFrame) -> pd.DataFrame:
     for name, value, error in (
         ("z", told.estimate, told.std_error),
         ("z_oracle", told.oracle, told.oracle_error),
-        ("z_scan", told.scan, told.scan_error),
+        *((("z_scan", told.scan, told.scan_error),) if of_scan else ()),
     ):
         told[name] = (value - told.truth) / np.hypot(error, told.truth_error)
     told["is_null"] = told.truth.abs() < NULL
