@@ -33,7 +33,10 @@ def wished() -> pd.DataFrame:
 
 def test_the_table_of_wishes(wished, capsys):
     table = wished[wished.is_wished].drop(columns=["is_wished", "treatment", "outcome"]).round(4)
-    with capsys.disabled(), pd.option_context("display.width", 250, "display.max_columns", 20, "display.max_colwidth", 120):
+    with (
+        capsys.disabled(),
+        pd.option_context("display.width", 250, "display.max_columns", 20, "display.max_colwidth", 120),
+    ):
         sys.stdout.write(f"\n\nPairs that a hidden wish alone ties together\n\n{table}\n")
     assert len(table) == len(STRENGTHS) * len(NAMES) * len(SEEDS)
 
