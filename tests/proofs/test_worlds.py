@@ -97,7 +97,7 @@ def test_errors_and_widths_are_near_the_oracles(whole, name):
     row = coverage_table(whole[whole.world == name]).iloc[0]
     assert row["to oracle"] <= 1.1
     assert row["width to oracle"] <= 1.15
-    assert row["naive"] > 2 * row["RMSE"]
+    assert row["naive"] > 1.5 * row["RMSE"], "co-occurrence hardly misses here: this world would prove nothing"
 
 
 @pytest.mark.parametrize("name", WORLDS)
