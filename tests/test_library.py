@@ -61,7 +61,10 @@ def test_a_table_is_scanned_and_asked(log, folder):
     asked = whybuy.effect(log, treatment="view:shoes", outcome="purchase:bags")
     assert isinstance(asked, Effect)
     assert (asked.treatment, asked.outcome, asked.method) == ("view:shoes", "purchase:bags", "confirmed")
-    assert asked.verdict != "strong"
+    # A look at shoes takes a cart's place half the time: -.031 by simulating the chain. Nothing foretells who looks at
+    # shoes, which is no defect of the forecast.
+    assert asked.effect.ci_low < -0.031 < asked.effect.ci_high < 0
+    assert asked.verdict == "strong"
     weekly = whybuy.effect(log, treatment="cart:bags", outcome="purchase:bags", design="calendar")
     assert weekly.design == "calendar"
     assert weekly.verdict != "strong"
