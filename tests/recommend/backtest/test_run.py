@@ -83,6 +83,18 @@ def test_without_purchases_clicks_count_and_that_is_said(tmp_path):
     assert found.comparison.winner in ("this policy", "popular", "by P(buy)", None)
 
 
+def test_rare_rewards_are_refused_where_too_few_are_expected(tmp_path):
+    """Twelve of 200 users ever click: an interval would rest on what by chance did not happen."""
+    events = clicks_only(200)
+    rare = events[(events[c.ACTION] == "impression") | events[c.USER].isin([f"u{user}" for user in range(12)])]
+    found = evaluate_log(write_log(tmp_path / "log", rare, {"a": None, "b": None}), CONFIG)
+    for value in found.comparison.values:
+        assert value.value is None
+        assert "are expected to click; 20 are needed" in value.reasons[0]
+    assert found.comparison.differences == ()
+    assert found.verdict() == "No winner: fewer than two policies can be told."
+
+
 def shop(*actions: str, **changes) -> pd.DataFrame:
     """Clicks, with some of it changed."""
     events = clicks_only(10)

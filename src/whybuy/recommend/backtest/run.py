@@ -1,5 +1,6 @@
 """From a log to the values of policies: read, split by time, learn on the earlier part, judge on the later."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -7,6 +8,7 @@ import numpy as np
 
 from whybuy import columns as c
 from whybuy.causal.clusters import Ints
+from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.errors import QuestionError
 from whybuy.events.log import EventLog
@@ -16,7 +18,7 @@ from whybuy.recommend.backtest.judge import BY_P_BUY, POLICIES, THIS, Judged, ju
 from whybuy.recommend.backtest.learn import learn, number_items
 from whybuy.recommend.backtest.slates import Reading, Survey, survey
 from whybuy.recommend.backtest.softened import TEMPERATURE
-from whybuy.recommend.evaluate import LoggedFeedback, PolicyComparison, compare
+from whybuy.recommend.evaluate import LoggedFeedback, PolicyComparison, PolicyValue, compare
 from whybuy.recommend.store import connection, parquet_list
 from whybuy.recommend.terms import terms_of
 
@@ -62,7 +64,7 @@ def evaluate_log(
     refused = {} if learned.why_no_lift is None else dict.fromkeys((THIS, BY_P_BUY), learned.why_no_lift)
     times = surveyed.times
     return Evaluation(
-        comparison=_compared(judged, [name for name in POLICIES if name not in refused], seed),
+        comparison=_compared(judged, [name for name in POLICIES if name not in refused], reading, seed),
         refused=refused,
         reward=reading.reward,
         horizon=duration_text(reading.horizon_ms),
@@ -137,9 +139,30 @@ def _cut(surveyed: Survey) -> int:
     return from_ms
 
 
-def _compared(judged: Judged, policies: list[str], seed: int) -> PolicyComparison:
+def _compared(judged: Judged, policies: list[str], reading: Reading, seed: int) -> PolicyComparison:
+    """Return the comparison, without numbers where too few rewards were to be expected.
+
+    Rare rewards on items of large weight are what an interval cannot see before they happen. So expected ones are
+    counted, the users' worth of a policy times the share of users with a reward, and not those that happened.
+    """
     feedback = LoggedFeedback.of(judged.item, judged.reward, judged.propensity, users=judged.user)
-    return compare(feedback, {name: judged.policies[name] for name in policies}, estimator="snips", seed=seed)
+    found = compare(feedback, {name: judged.policies[name] for name in policies}, estimator="snips", seed=seed)
+    share = float((feedback.by_user(feedback.reward) > 0).mean())
+    values = tuple(_told(value, share, reading) for value in found.values)
+    untold = {value.policy for value in values if value.value is None}
+    differences = tuple(one for one in found.differences if not untold & {one.policy, one.against})
+    return replace(found, values=values, differences=differences)
+
+
+def _told(found: PolicyValue, share: float, reading: Reading) -> PolicyValue:
+    worth = found.overlap.effective_users
+    if found.value is None or share * worth >= MIN_OUTCOME_USERS:
+        return found
+    reason = (
+        f"The log holds {worth:,.0f} users' worth of what the policy would do, of whom {share * worth:.0f} are "
+        f"expected to {reading.reward}; {MIN_OUTCOME_USERS} are needed."
+    )
+    return replace(found, value=None, reasons=(reason,))
 
 
 def _span(times: Ints) -> Span:
@@ -157,6 +180,8 @@ def _notes(con: duckdb.DuckDBPyConnection, surveyed: Survey, judged: Judged) -> 
         "without the effects of behaviors, which were confirmed on the whole log.",
         "A value is that of one item shown, wherever in the slate and whatever beside it: what items take from each "
         "other, and later visits, are not in it.",
+        f"A {reading.reward} counts even if it would have come without showing: this says what policies earn, not what "
+        "they add, which rankings by lift are for.",
     ]
     if reading.reward == "click":
         notes.append(

@@ -169,7 +169,7 @@ def _by_category(con: duckdb.DuckDBPyConnection) -> Ints:
         "SELECT min(item) OVER (PARTITION BY split_part(path, '/', 1), path IS NULL) AS first, path FROM items "
         "ORDER BY item"
     ).fetchnumpy()
-    has_category = ~np.ma.getmaskarray(found["path"])
+    has_category = ~np.ma.getmaskarray(np.ma.asarray(found["path"]))
     return np.where(has_category, np.asarray(found["first"], np.int64), np.arange(len(has_category)))
 
 
