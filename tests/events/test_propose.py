@@ -102,7 +102,7 @@ REAL = [
         "open_bandit_sample", "Open Bandit",
         {
             "ts": "timestamp", "user_id": "round_id", "session_id": "round_id", "item_id": "item_of_campaign",
-            "propensity": "propensity_score", "slot": "position",
+            "category": "campaign", "propensity": "propensity_score", "slot": "position",
         },
         {"action": "impression"}, {}, "1d",
     ),
@@ -224,7 +224,7 @@ def test_open_bandit_clicks_follow_their_impressions(tmp_path: Path) -> None:
     assert clicked.constants == {"action": "click"}
     assert clicked.columns == {
         "ts": "click_time", "user_id": "round_id", "session_id": "round_id", "item_id": "item_of_campaign",
-        "slot": "position",
+        "category": "campaign", "slot": "position",
     }  # fmt: skip
     assert clicked.derive["round_id"] == shown.derive["round_id"]
     assert "the log names no user" in (tmp_path / "whybuy.toml").read_text()

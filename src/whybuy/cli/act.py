@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from whybuy.cli.evaluation import show_evaluation
 from whybuy.cli.session import Session, command, write_output
 from whybuy.cli.tables import Column, number, show_table
 from whybuy.columns import USER
@@ -31,7 +32,7 @@ CAMPAIGN_COLUMNS: tuple[Column, ...] = (
 
 
 @command
-def recommend(
+def recommend(  # noqa: PLR0913 - the options of the program
     session: Session,
     *,
     user: Annotated[str | None, typer.Option(help="One user.")] = None,
@@ -41,8 +42,20 @@ def recommend(
     all_: Annotated[bool, typer.Option("--all", help="Every user with a kept event.")] = False,
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many items each; the config's k.")] = None,
     output: Annotated[Path | None, typer.Option(help="A Parquet file to write.", dir_okay=False)] = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Compare policies on what the log has shown, with their propensities.")
+    ] = False,
 ) -> None:
     """Recommend the items whose showing adds most purchases, for one user, some or all."""
+    if evaluate:
+        if all_ or any(option is not None for option in (user, users, k, output)):
+            raise QuestionError.of(
+                found="--evaluate was given beside --user, --users, --all, -k or --output",
+                needed="Policies are compared on the users and the slates of the log, whoever and however long",
+                do="Ask with --evaluate alone",
+            )
+        show_evaluation(session)
+        return
     if sum((user is not None, users is not None, all_)) != 1:
         raise QuestionError.of(
             found="None or several of --user, --users and --all were given",

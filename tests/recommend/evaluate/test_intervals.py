@@ -106,3 +106,13 @@ def test_the_difference_of_two_logs_adds_squared_distances():
     other = Interval(estimate=1.0, std_error=2.0, low=-2.0, high=5.0)
     found = one.minus(other)
     assert (found.estimate, found.std_error, found.low, found.high) == (4.0, 2.5, 4.0 - 5.0, 4.0 + 5.0)
+
+
+def test_a_difference_that_one_user_makes_has_no_end():
+    N = np.random.default_rng(0).uniform(size=(60, 1))
+    other = N.copy()
+    other[0] += 1
+    both = [UserSums(values, np.ones((60, 1)), np.ones(1)) for values in (N, other)]
+    (found,) = bootstrap([both[1].minus(both[0])], n_resamples=400, rng=np.random.default_rng(1))
+    assert found.estimate == pytest.approx(1 / 60)
+    assert not found.is_finite  # resamples without that user know of no error

@@ -58,6 +58,11 @@ class UserSums:
         """Return the sums of bags of users, ``bag`` (n_users,) being numbered from 0."""
         return UserSums(sums_by(bag, self.N), sums_by(bag, self.D), self.signs)
 
+    @property
+    def rounding(self) -> float:
+        """An error below it is none."""
+        return _ZERO * float(np.abs(self.N.sum(axis=0) / self.D.sum(axis=0)).sum())
+
     def values(self, counts: Float64) -> tuple[Float64, Float64]:
         """Return the (b,) values and clustered errors of users who were drawn (b, n_users) times each.
 
@@ -128,14 +133,14 @@ def _normal(quantity: UserSums) -> Interval:
     n_users = len(quantity.N)
     (estimate,), (error,) = quantity.values(np.ones((1, n_users)))
     # What is the same in every user differs by rounding alone, as one policy from itself.
-    scale = np.abs(quantity.N.sum(axis=0) / quantity.D.sum(axis=0)).sum()
-    error = 0.0 if error <= _ZERO * scale else float(error) * math.sqrt(n_users / (n_users - 1))
+    error = 0.0 if error <= quantity.rounding else float(error) * math.sqrt(n_users / (n_users - 1))
     return Interval(estimate=float(estimate), std_error=error, low=float(estimate), high=float(estimate))
 
 
 def _distance(quantity: UserSums, counts: Float64, estimate: float) -> Float64:
     """Return (b,) how far each resample's value is from the estimate, in its own errors."""
     values, errors = quantity.values(counts)
+    errors[errors <= quantity.rounding] = 0.0  # two policies that differ in a few users alone, none of them drawn
     n = counts.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample without any reward has no error: infinitely far
         t = np.abs(values - estimate) / (errors * math.sqrt(n / (n - 1)))

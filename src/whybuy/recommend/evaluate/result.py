@@ -123,9 +123,10 @@ class PolicyComparison:
         """Return the values, and who wins, in words."""
         head = f"{self.unit}, by {self.estimator} ({self.n_rows:,} rows of {self.n_users:,} users)"
         lines = [_line(found, self.difference(found.policy)) for found in self.values]
-        return "\n".join([head, *lines, self._verdict(), self.assumption])
+        return "\n".join([head, *lines, self.verdict(), self.assumption])
 
-    def _verdict(self) -> str:
+    def verdict(self) -> str:
+        """Return who wins, or why nobody does, in words."""
         told = [found for found in self.values if found.value is not None]
         if len(told) < 2:
             return "No winner: fewer than two policies can be told."
