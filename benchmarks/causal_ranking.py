@@ -95,7 +95,8 @@ def main() -> None:
             for name in ("doubly robust, true propensities", "inverse true propensities")
         },
         "metrics": {
-            ranker: {name: spread(rows[name]) for name in rows} for ranker, rows in stacked.groupby("ranker", sort=False)
+            ranker: {name: spread(rows[name]) for name in rows}
+            for ranker, rows in stacked.groupby("ranker", sort=False)
         },
     }
     print(json.dumps(result) if args.json else json.dumps(result, indent=1))

@@ -193,7 +193,11 @@ def _ridge(target: Floats, weight: Floats, other: Floats, penalty: float) -> Flo
 
 def _checked(rating: npt.ArrayLike, users: npt.ArrayLike, items: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
     R, U, Z = (np.asarray(values, np.float64) for values in (rating, users, items))
-    if any(a.ndim != 2 for a in (R, U, Z)) or R.shape != (len(U), len(Z)) or not (np.isfinite(U).all() and np.isfinite(Z).all()):
+    if (
+        any(a.ndim != 2 for a in (R, U, Z))
+        or R.shape != (len(U), len(Z))
+        or not (np.isfinite(U).all() and np.isfinite(Z).all())
+    ):
         raise ArraysError.of(
             found=f"ratings of shape {R.shape}, attributes of users {U.shape} and of items {Z.shape}",
             needed="(n_users, n_items), (n_users, d) and (n_items, k), attributes without a gap",

@@ -74,16 +74,15 @@ class Rows:
     history : of each
     treated, outcome : (n,) 0 or 1
     n : (n,) how many were merged
-    other_arm, overlap : (n,) sums over these of the known probability of the other arm, and of e (1 - e); None where
-        propensities are not known
+    known : (n,) each, sums over these of the probability of the other arm, and of e (1 - e); None where propensities
+        are not known
     """
 
     history: History
     treated: Ints
     outcome: Ints
     n: Floats
-    other_arm: Floats | None
-    overlap: Floats | None
+    known: tuple[Floats, Floats] | None
 
 
 def histories(panel: Panel, users: Bools) -> tuple[History, Ints]:
@@ -98,21 +97,23 @@ def histories(panel: Panel, users: Bools) -> tuple[History, Ints]:
 def rows_of(panel: Panel, users: Bools) -> Rows:
     """Return the merged rows of these users."""
     parts = [_rows_with(panel, users, treated, outcome) for treated, outcome in _ARMS_AND_OUTCOMES]
-    code, n, other_arm, overlap = (np.concatenate(column) for column in zip(*parts, strict=True))
+    code = np.concatenate([part[0] for part in parts])
     distinct, which = np.unique(code, return_inverse=True)
-    known = panel.propensity is not None
+    n, other_arm, overlap = (
+        np.bincount(which, np.concatenate(values)).astype(np.float64)
+        for values in zip(*(part[1:] for part in parts), strict=True)
+    )
     return Rows(
         history=_decode(panel, distinct // 4),
         treated=distinct // 2 % 2,
         outcome=distinct % 2,
-        n=np.bincount(which, n),
-        other_arm=np.bincount(which, n * other_arm) if known else None,
-        overlap=np.bincount(which, n * overlap) if known else None,
+        n=n,
+        known=None if panel.propensity is None else (other_arm, overlap),
     )
 
 
 def _rows_with(panel: Panel, users: Bools, treated: int, outcome: int) -> tuple[Ints, Floats, Floats, Floats]:
-    """Return code, number, probability of the other arm and overlap, of the rows of one arm and outcome."""
+    """Return codes of the rows of one arm and outcome, their numbers, and the parts of ``known``."""
     count = panel.count[:, :, users]
     user, item = np.nonzero(count[treated, outcome])
     own = History(
@@ -123,14 +124,13 @@ def _rows_with(panel: Panel, users: Bools, treated: int, outcome: int) -> tuple[
     )
     e = np.full(len(user), np.nan) if panel.propensity is None else panel.propensity[users][user, item]
     code = _encode(panel, own) * 4 + treated * 2 + outcome
-    return code, count[treated, outcome, user, item].astype(np.float64), 1 - e if treated else e, e * (1 - e)
+    n = count[treated, outcome, user, item].astype(np.float64)
+    return code, n, n * (1 - e if treated else e), n * e * (1 - e)
 
 
 def _encode(panel: Panel, history: History) -> Ints:
     base = panel.n_rounds + 1
-    return (
-        (history.item * base + history.recommended) * base + history.bought_with
-    ) * base + history.bought_without
+    return ((history.item * base + history.recommended) * base + history.bought_with) * base + history.bought_without
 
 
 def _decode(panel: Panel, code: Ints) -> History:

@@ -13,7 +13,7 @@ item's rates among other users, and its attributes. Then
 4. the lift of a user and an item: that regression at the history of all rounds.
 
 Thin histories are shrunk because many are alike and have one leaf; a further purchase with (without) a recommendation
-never lowers (raises) a lift. What it rests on: among users with the same history
+never lowers (raises) what a model says. What it rests on: among users with the same history
 with an item, who is recommended it has no further reason that also moves what they buy.
 
 Rejected: a row's own round in its history (it explains itself); differences of a user's raw shares (the noise of few
@@ -25,6 +25,7 @@ recommendation (RecSys, 2020), the ranking problem; Nie and Wager, Quasi-oracle 
 effects (Biometrika, 2021), the weights.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -90,10 +91,11 @@ class PanelLifts:
         told = f"the best items of a user add {self.to_frame()['lift'].mean():.4f} purchases each, by this estimate"
         if len(self.untold) == 0:
             return told
-        return f"{told}; {len(self.untold)} items were recommended to everybody or to nobody and have no answer"
+        n_items = self.lift.shape[1]
+        return f"{told}; no answer for {len(self.untold)} of {n_items} items, recommended to everybody or to nobody"
 
 
-def lifts_of_panel(  # noqa: PLR0913 - the arrays of a panel, of which two must be
+def lifts_of_panel(
     treated: npt.ArrayLike,
     outcome: npt.ArrayLike,
     *,
@@ -170,7 +172,7 @@ def _scores(panel: Panel, fold: Ints, target: Target) -> Floats:
         X = np.concatenate([_x(panel, rows[g].history, rates[f]) for g in others])
         y, weight = (np.concatenate([labels[g][part] for g in others]) for part in (0, 1))
         distinct, which = histories(panel, fold == f)
-        scores[fold == f] = _boost(X, y, weight, **shape).predict(_x(panel, distinct, rates[f]))[which]
+        scores[fold == f] = _grown(X, y, weight, **shape)(_x(panel, distinct, rates[f]))[which]
     return scores
 
 
@@ -181,12 +183,13 @@ def _label(panel: Panel, rows: list[Rows], fold: int, rates: Floats, target: Tar
     if target == "p_buy":
         return Y, judged.n
     sign = 2.0 * T - 1
-    if target == "inverse_propensity":
-        return sign * Y * judged.other_arm / judged.overlap, judged.overlap
+    # Of a merged row: the mean of 1 / P(own arm) = P(other arm) / (e (1 - e)), weighted by e (1 - e), is the ratio.
+    if target == "inverse_propensity" and judged.known is not None:
+        other_arm, overlap = judged.known
+        return sign * Y * other_arm / overlap, overlap
     e, mu_0, mu_1 = _nuisances(panel, rows, fold, rates)
-    other_arm = judged.n * np.where(T == 1, 1 - e, e) if judged.other_arm is None else judged.other_arm
-    overlap = judged.n * e * (1 - e) if judged.overlap is None else judged.overlap
-    # Within a merged row, the mean of the weight 1 / P(own arm) = P(other arm) / (e (1 - e)), weighted by e (1 - e).
+    estimated = judged.n * np.where(T == 1, 1 - e, e), judged.n * e * (1 - e)
+    other_arm, overlap = estimated if judged.known is None else judged.known
     return mu_1 - mu_0 + sign * (Y - np.where(T == 1, mu_1, mu_0)) * other_arm / overlap, overlap
 
 
@@ -196,8 +199,8 @@ def _nuisances(panel: Panel, rows: list[Rows], fold: int, rates: Floats) -> tupl
     X = np.concatenate([_x(panel, part.history, rates) for part in others])
     T, Y, n = (np.concatenate(column) for column in zip(*((p.treated, p.outcome, p.n) for p in others), strict=True))
     judged = _x(panel, rows[fold].history, rates)
-    mu_0, mu_1 = (_boost(X[T == t], Y[T == t], n[T == t], objective="binary").predict(judged) for t in (0, 1))
-    return _boost(X, T, n, objective="binary").predict(judged).clip(CLIP, 1 - CLIP), mu_0, mu_1
+    mu_0, mu_1 = (_grown(X[t == T], Y[t == T], n[t == T], objective="binary")(judged) for t in (0, 1))
+    return _grown(X, T, n, objective="binary")(judged).clip(CLIP, 1 - CLIP), mu_0, mu_1
 
 
 def _x(panel: Panel, history: History, rates: Floats) -> Floats:
@@ -220,5 +223,7 @@ def _x(panel: Panel, history: History, rates: Floats) -> Floats:
     )
 
 
-def _boost(X: Floats, y: npt.NDArray[np.generic], weight: Floats, **settings: object) -> lgb.Booster:
-    return lgb.train({**_TREES, **settings}, lgb.Dataset(X, y, weight=weight), N_TREES)
+def _grown(X: Floats, y: npt.NDArray[np.generic], weight: Floats, **settings: object) -> Callable[[Floats], Floats]:
+    """Return what boosted trees say of covariates."""
+    trees = lgb.train({**_TREES, **settings}, lgb.Dataset(X, y, weight=weight), N_TREES)
+    return lambda X: np.asarray(trees.predict(X), np.float64)
