@@ -25,8 +25,9 @@ from implicit.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from whybuy.recommend.metrics import causal_metrics
 from whybuy.recommend.panel import lifts_of_panel, scores_of_panel
-from whybuy.worlds.journey import CausalRanking, causal_metrics, draw_causal_ranking, read_panel
+from whybuy.worlds.journey import CausalRanking, draw_causal_ranking, read_panel
 
 SEEDS = (100, 101, 102, 103, 104)
 BPR_GRID = {"factors": (64, 128), "iterations": (100, 300), "regularization": (0.001, 0.01), "learning_rate": (0.05,)}

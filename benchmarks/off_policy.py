@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from benchmarks.inputs.ingested import DATA
 from benchmarks.inputs.open_bandit import N_ACTIONS, in_every_row, open_bandit, shown, uniform
+from benchmarks.inputs.peers_of_ope import peers
 from threadpoolctl import threadpool_limits
 
 from whybuy.recommend.evaluate import (
@@ -34,19 +34,8 @@ from whybuy.recommend.evaluate import (
     cross_fitted_rewards,
 )
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from obp import ope
-
 LIMIT, N_RESAMPLES = 10.0, 2_000
-PEERS = {
-    "ips": ope.InverseProbabilityWeighting(),
-    "snips": ope.SelfNormalizedInverseProbabilityWeighting(),
-    "dm": ope.DirectMethod(),
-    "dr": ope.DoublyRobust(),
-    "sndr": ope.SelfNormalizedDoublyRobust(),
-    "switch": ope.SwitchDoublyRobust(tau=LIMIT),
-}
+PEERS = peers(LIMIT)
 
 
 def logged(policy: str, campaign: str) -> tuple[LoggedFeedback, np.ndarray]:

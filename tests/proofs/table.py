@@ -42,18 +42,19 @@ class Coverage:
         return f"{self.share:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def with_errors(answers: pd.DataFrame, *, of_scan: bool = True) -> pd.DataFrame:
+def with_errors(answers: pd.DataFrame) -> pd.DataFrame:
     """Return the answers that have a number, with z values that know the truth's own Monte Carlo error.
 
     ``group``: null, non-null, and whether the treatment is among the rarest third of its world.
     """
     told = answers[answers.estimate.notna()].copy()
     for name, value, error in (
-        ("z", told.estimate, told.std_error),
-        ("z_oracle", told.oracle, told.oracle_error),
-        *((("z_scan", told.scan, told.scan_error),) if of_scan else ()),
+        ("z", "estimate", "std_error"),
+        ("z_oracle", "oracle", "oracle_error"),
+        ("z_scan", "scan", "scan_error"),
     ):
-        told[name] = (value - told.truth) / np.hypot(error, told.truth_error)
+        if value in told:
+            told[name] = (told[value] - told.truth) / np.hypot(told[error], told.truth_error)
     told["is_null"] = told.truth.abs() < NULL
     typical = told.groupby(["world", "treatment"]).n_treated.transform("mean")
     told["is_rare"] = typical <= typical.groupby(told.world).transform(lambda n: n.drop_duplicates().quantile(1 / 3))

@@ -144,7 +144,7 @@ def test_the_table_of_frozen_draws(frozen, capsys):
 @pytest.mark.parametrize("name", WORLDS)
 def test_intervals_of_frozen_draws_hold_the_truth(frozen, name):
     """In every group of pairs that a draw of this size has grounds for; the rarest behaviors are for whole runs."""
-    cases = with_errors(frozen[(frozen.world == name) & (frozen.draw >= 0)], of_scan=False)
+    cases = with_errors(frozen[(frozen.world == name) & (frozen.draw >= 0)])
     groups = {"all": cases.estimate.notna(), "null": cases.is_null, "non-null": ~cases.is_null, "rare": cases.is_rare}
     for group, members in groups.items():
         part = cases[members]

@@ -6,12 +6,12 @@ import pytest
 from tests.conftest import DATA
 
 from whybuy.errors import ArraysError, SourceError
+from whybuy.recommend.metrics import causal_metrics
 from whybuy.worlds import journey
 from whybuy.worlds.journey import (
     CEILING,
     SHARE_SHOWN,
     Panel,
-    causal_metrics,
     draw_causal_ranking,
     panel_of,
     personalized,

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whybuy.errors import PolicyError
+from whybuy.errors import ArraysError, PolicyError
 
 Floats = npt.NDArray[np.float64]
 Items = npt.NDArray[np.integer]
@@ -137,6 +137,57 @@ def causal_dcg(effect: Floats) -> Floats:
     effect : (n_users, n_ranked) as in :func:`causal_precision`
     """
     return effect @ (1 / np.log2(2 + np.arange(effect.shape[1])))
+
+
+@dataclass(frozen=True)
+class CausalMetrics:
+    """How much a ranking's items cause, mean over users: per item of the first 10 and 100, and discounted over all."""
+
+    cp_10: float
+    cp_100: float
+    cdcg: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row."""
+        return pd.DataFrame({"CP@10": [self.cp_10], "CP@100": [self.cp_100], "CDCG": [self.cdcg]})
+
+    def summary(self) -> str:
+        """Return one sentence."""
+        return (
+            f"recommending the first 10 causes {self.cp_10:.4f} purchases per item (the first 100: {self.cp_100:.4f}); "
+            f"discounted by rank, all items cause {self.cdcg:.3f} per user"
+        )
+
+
+def causal_metrics(scores: Floats, effect: Floats) -> CausalMetrics:
+    r"""Return what a ranking's items cause.
+
+    With the effect :math:`\tau` of the item at each rank r of a user's ranking by falling score (ties by item number),
+    mean over users,
+
+    .. math:: CP@k = \frac{1}{k} \sum_{r \le k} \tau_r, \qquad CDCG = \sum_r \frac{\tau_r}{\log_2(1 + r)}.
+
+    Parameters
+    ----------
+    scores, effect : (n_users, n_items); the effect may be the true one or the realized one
+
+    Raises
+    ------
+    ArraysError
+        The shapes differ, there are fewer than 100 items, or a score is not a number.
+
+    Source: Unbiased learning for the causal effect of recommendation (RecSys, 2020), causal precision and CDCG.
+    """
+    if scores.shape != effect.shape or scores.shape[1] < 100 or np.isnan(scores).any():
+        raise ArraysError.of(
+            found=f"scores of shape {scores.shape} with {np.isnan(scores).sum()} that are no number, effects of shape "
+            f"{effect.shape}",
+            needed="a score for every user and item, and at least 100 items",
+            do="Score what cannot be told lowest, on purpose",
+        )
+    ranked = np.take_along_axis(effect, (-scores).argsort(axis=1, kind="stable"), axis=1)
+    found = causal_precision(ranked[:, :10]), causal_precision(ranked[:, :100]), causal_dcg(ranked)
+    return CausalMetrics(*(float(values.mean()) for values in found))
 
 
 def weighted_effect(outcome: Floats, shown: npt.NDArray[np.bool_], propensity: Floats) -> Floats:

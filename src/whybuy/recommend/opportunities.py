@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from whybuy.recommend.store import sql_in
+from whybuy.recommend.store import FIRST_SHOWN, sql_in
 from whybuy.recommend.terms import CART_ACTIONS, EXPOSED_ACTIONS, VIEW_ACTIONS, Terms
 
 Ints = npt.NDArray[np.int64]
@@ -87,10 +87,8 @@ def _touches(con: duckdb.DuckDBPyConnection, actions: tuple[str, ...]) -> Touche
 
 def _impressions(con: duckdb.DuckDBPyConnection) -> Touches:
     """Each item of a slate once, at its first slot, weighted by that slot's probability."""
-    query = """SELECT u, item, t, CASE WHEN p > 0 AND p <= 1 THEN 1 / p ELSE 'NaN'::DOUBLE END AS w FROM ev
-               WHERE action = 'impression' AND item IS NOT NULL
-               QUALIFY row_number() OVER (PARTITION BY u, item, t ORDER BY slot NULLS LAST, p) = 1
-               ORDER BY u, item, t"""
+    query = f"""SELECT u, item, t, CASE WHEN p > 0 AND p <= 1 THEN 1 / p ELSE 'NaN'::DOUBLE END AS w
+                FROM ({FIRST_SHOWN}) ORDER BY u, item, t"""
     return _fetch(con, query)
 
 

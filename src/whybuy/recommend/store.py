@@ -63,6 +63,13 @@ def write_text(text: str, path: Path) -> None:
     os.replace(temporary, path)
 
 
+FIRST_SHOWN = """
+    SELECT u, t, item, slot, p FROM ev WHERE action = 'impression' AND item IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY u, t, item ORDER BY slot NULLS LAST, p) = 1
+"""
+"""Each item of a slate once, at its first slot; of the table ``ev``."""
+
+
 def load_events(con: duckdb.DuckDBPyConnection, shards: Iterable[Path], *, only: str = "") -> int:
     """Make the tables ``people`` (u, user id) and ``ev`` (their events) from ``shards``; return the number of people.
 

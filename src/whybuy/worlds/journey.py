@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from whybuy.errors import ArraysError, SourceError
+from whybuy.errors import SourceError
 from whybuy.worlds.chain import Bools, Float64
 
 MIN_BASKETS: Final = 10
@@ -96,26 +96,6 @@ class CausalRanking:
         return self.chance[1] - self.chance[0]
 
 
-@dataclass(frozen=True)
-class CausalMetrics:
-    """How much a ranking's items cause, mean over users: per item of the first 10 and 100, and discounted over all."""
-
-    cp_10: float
-    cp_100: float
-    cdcg: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row."""
-        return pd.DataFrame({"CP@10": [self.cp_10], "CP@100": [self.cp_100], "CDCG": [self.cdcg]})
-
-    def summary(self) -> str:
-        """Return one sentence."""
-        return (
-            f"recommending the first 10 causes {self.cp_10:.4f} purchases per item (the first 100: {self.cp_100:.4f}); "
-            f"discounted by rank, all items cause {self.cdcg:.3f} per user"
-        )
-
-
 def draw_causal_ranking(panel: Panel, seed: int) -> CausalRanking:
     """Return the benchmark drawn from a panel; the same seed gives the same one."""
     chance = smoothed_chances(panel)
@@ -152,37 +132,6 @@ def personalized(expected: Float64) -> Float64:
         return float(np.minimum(CEILING, a / rank[0]).mean()) - SHARE_SHOWN
 
     return np.minimum(CEILING, brentq(too_many, 0.0, float(rank.shape[1])) / rank)
-
-
-def causal_metrics(scores: Float64, effect: Float64) -> CausalMetrics:
-    r"""Return what a ranking's items cause.
-
-    With the effect :math:`\tau` of the item at each rank r of a user's ranking by falling score (ties by item number),
-    mean over users,
-
-    .. math:: CP@k = \frac{1}{k} \sum_{r \le k} \tau_r, \qquad CDCG = \sum_r \frac{\tau_r}{\log_2(1 + r)}.
-
-    Parameters
-    ----------
-    scores, effect : (n_users, n_items); the effect may be the true one or the realized one
-
-    Raises
-    ------
-    ArraysError
-        The shapes differ, there are fewer than 100 items, or a score is not a number.
-
-    Source: Unbiased learning for the causal effect of recommendation (RecSys, 2020), causal precision and CDCG.
-    """
-    if scores.shape != effect.shape or scores.shape[1] < 100 or np.isnan(scores).any():
-        raise ArraysError.of(
-            found=f"scores of shape {scores.shape} with {np.isnan(scores).sum()} that are no number, effects of shape "
-            f"{effect.shape}",
-            needed="a score for every user and item, and at least 100 items",
-            do="Score what cannot be told lowest, on purpose",
-        )
-    caused = np.take_along_axis(effect, (-scores).argsort(axis=1, kind="stable"), axis=1).mean(axis=0)
-    discount = np.log2(2.0 + np.arange(len(caused)))
-    return CausalMetrics(float(caused[:10].mean()), float(caused[:100].mean()), float((caused / discount).sum()))
 
 
 def read_panel(folder: Path) -> Panel:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks.inputs.open_bandit import OpenBandit, in_every_row, open_bandit, shown, uniform
+from benchmarks.inputs.peers_of_ope import peers
 
 from tests.conftest import DATA
 from whybuy.recommend.evaluate import ESTIMATORS, LoggedFeedback, Target
@@ -18,14 +19,7 @@ pytestmark = pytest.mark.real_data
 
 LIMIT = 5.0
 LOGS = [("random", "men"), ("random", "women"), ("bts", "men"), ("bts", "women")]
-OF_ITEMS = {
-    "ips": ope.InverseProbabilityWeighting(),
-    "snips": ope.SelfNormalizedInverseProbabilityWeighting(),
-    "dm": ope.DirectMethod(),
-    "dr": ope.DoublyRobust(),
-    "sndr": ope.SelfNormalizedDoublyRobust(),
-    "switch": ope.SwitchDoublyRobust(tau=LIMIT),
-}
+OF_ITEMS = peers(LIMIT)
 
 
 def other_policy(of: str, campaign: str) -> np.ndarray:

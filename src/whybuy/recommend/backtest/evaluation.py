@@ -111,29 +111,11 @@ class Evaluation:
 
     def plot(self) -> "Figure":
         """Return a Plotly figure: the value of every policy that has one, with its interval."""
-        import plotly.graph_objects as go
-
-        told = [(found.policy, found.value) for found in self.comparison.values if found.value is not None]
-        figure = go.Figure(
-            go.Scatter(
-                x=[PER * value.estimate for _, value in told],
-                y=[policy for policy, _ in told],
-                error_x={
-                    "array": [PER * (value.high - value.estimate) for _, value in told],
-                    "arrayminus": [PER * (value.estimate - value.low) for _, value in told],
-                },
-                mode="markers",
-            )
-        )
+        figure = self.comparison.plot(per=PER)
         logged = self.comparison[AS_LOGGED].value
         if logged is not None:
             figure.add_vline(x=PER * logged.estimate, line_dash="dot")
-        figure.update_yaxes(autorange="reversed")
-        figure.update_layout(
-            title="What policies would have earned, with 95% intervals by user",
-            xaxis_title=self.unit,
-            template="plotly_white",
-        )
+        figure.update_layout(title="What policies would have earned, with 95% intervals by user", xaxis_title=self.unit)
         return figure
 
 

@@ -17,7 +17,7 @@ from whybuy.causal.clusters import Ints
 from whybuy.config import duration_text
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
-from whybuy.recommend.store import load_events
+from whybuy.recommend.store import FIRST_SHOWN, load_events
 
 DUPLICATES, NO_ITEM, UNFOLLOWED = "duplicates", "no_item", "unfollowed"
 
@@ -67,13 +67,7 @@ def load_slates(con: duckdb.DuckDBPyConnection, reading: Reading) -> None:
 
     ``defect`` is null where a slate can be judged.
     """
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE shown AS
-        SELECT u, t, item, slot, p FROM ev WHERE action = 'impression' AND item IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY u, t, item ORDER BY slot NULLS LAST, p) = 1
-        """
-    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE shown AS {FIRST_SHOWN}")
     first = "NULL" if reading.first_slot is None else str(reading.first_slot)
     con.execute(
         f"""

@@ -141,18 +141,18 @@ class PolicyComparison:
         rivals = [policy for policy, margin in margins.items() if margin is None or margin.low <= 0]
         return f"No winner: {best} has the highest value, and {', '.join(rivals)} may be as good.{rest}"
 
-    def plot(self) -> "Figure":
-        """Return a Plotly figure: the value of every policy that has one, with its interval."""
+    def plot(self, *, per: float = 1.0) -> "Figure":
+        """Return a Plotly figure: the value of every policy that has one, with its interval, for ``per`` rounds."""
         import plotly.graph_objects as go
 
         told = [(found.policy, found.value) for found in self.values if found.value is not None]
         figure = go.Figure(
             go.Scatter(
-                x=[value.estimate for _, value in told],
+                x=[per * value.estimate for _, value in told],
                 y=[policy for policy, _ in told],
                 error_x={
-                    "array": [value.high - value.estimate for _, value in told],
-                    "arrayminus": [value.estimate - value.low for _, value in told],
+                    "array": [per * (value.high - value.estimate) for _, value in told],
+                    "arrayminus": [per * (value.estimate - value.low) for _, value in told],
                 },
                 mode="markers",
             )
