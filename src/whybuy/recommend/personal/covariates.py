@@ -1,0 +1,99 @@
+"""What was known of a user and an item just before the item could be shown: the covariates of the lift.
+
+How often, and how long ago, the user looked at, marked, bought or was shown the item itself, its category, its brand and
+anything; the clock; the item's price. They are about the relation of user and item, not about ids, so that a new item
+of a known category and a user of yesterday have them too. Nothing at or after the moment counts.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from whybuy.recommend.personal.opportunities import EventLine
+from whybuy.recommend.store import sql_in
+from whybuy.recommend.terms import CART_ACTIONS, VIEW_ACTIONS
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+GROUPS = {
+    "looked at": VIEW_ACTIONS,
+    "marked": CART_ACTIONS,
+    "bought": ("purchase",),
+    "was shown": ("impression",),
+}
+LEVELS = ("the item", "its category", "its brand", "anything")
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+
+
+@dataclass(frozen=True)
+class Items:
+    """What the catalog says of every item, (n_items,) each; 0 stands for an unknown category or brand.
+
+    Attributes
+    ----------
+    log_price : NaN where unknown
+    """
+
+    category: Ints
+    brand: Ints
+    log_price: npt.NDArray[np.float64]
+
+    def things(self, item: Ints) -> tuple[Ints, ...]:
+        """Return the numbers that ``item`` (n,) has on each of the levels."""
+        return item, self.category[item], self.brand[item], np.zeros_like(item)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The events of one shard's users, by level and group of actions.
+
+    Attributes
+    ----------
+    lines : one for every level and group
+    windows_ms : counts are taken within each, and ever
+    """
+
+    lines: dict[tuple[str, str], EventLine]
+    windows_ms: tuple[int, ...]
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, items: Items, windows_ms: tuple[int, ...]) -> "Histories":
+        """Read the events of the table ``ev``."""
+        lines = {}
+        for group, actions in GROUPS.items():
+            found = con.execute(
+                f"SELECT u, item, t FROM ev WHERE action IN {sql_in(actions)} AND item IS NOT NULL ORDER BY u, t, item"
+            ).fetchnumpy()
+            user, item, ts = (np.asarray(found[name], np.int64) for name in ("u", "item", "t"))
+            for level, thing in zip(LEVELS, items.things(item), strict=True):
+                lines[level, group] = EventLine.of(user, thing, ts)
+        return cls(lines, windows_ms)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The covariates, in order."""
+        spans = [f"within {w / _DAY_MS:g} days" for w in self.windows_ms] + ["ever"]
+        about = [
+            f"{what} {group} {level}"
+            for level in LEVELS
+            for group in GROUPS
+            for what in (*(f"times {span}" for span in spans), "hours since")
+        ]
+        return (*about, "sine of the hour", "cosine of the hour", "weekday", "log price")
+
+    def covariates(self, user: Ints, item: Ints, ts: Ints, items: Items) -> Floats:
+        """Return (n, d) the covariates of each user and item at each time; NaN: never, or not known."""
+        columns: list[npt.NDArray[np.float64]] = []
+        for level, thing in zip(LEVELS, items.things(item), strict=True):
+            for group in GROUPS:
+                line = self.lines[level, group]
+                for window in self.windows_ms:
+                    columns.append(np.log1p(line.count(user, thing, ts - window, ts)))
+                columns.append(np.log1p(line.count(user, thing, np.full_like(ts, line.origin), ts)))
+                columns.append(np.log1p(line.since_last(user, thing, ts) / _HOUR_MS))
+        angle = 2 * np.pi * (ts % _DAY_MS) / _DAY_MS
+        columns += [np.sin(angle), np.cos(angle), (ts // _DAY_MS % 7).astype(float), items.log_price[item]]
+        return np.stack(columns, axis=1).astype(np.float32)
