@@ -1,8 +1,8 @@
 """What was known of a user and an item just before the item could be shown: the covariates of the lift.
 
-How often, and how long ago, the user looked at, marked, bought or was shown the item itself, its category, its brand and
-anything; the clock; the item's price. They are about the relation of user and item, not about ids, so that a new item
-of a known category and a user of yesterday have them too. Nothing at or after the moment counts.
+How often, and how long ago, the user looked at, marked, bought or was shown the item itself, its category, its brand
+and anything; the clock; the item's price. They are about the relation of user and item, not about ids, so that a
+new item of a known category and a user of yesterday have them too. Nothing at or after the moment counts.
 """
 
 from dataclasses import dataclass
@@ -90,9 +90,8 @@ class Histories:
         for level, thing in zip(LEVELS, items.things(item), strict=True):
             for group in GROUPS:
                 line = self.lines[level, group]
-                for window in self.windows_ms:
-                    columns.append(np.log1p(line.count(user, thing, ts - window, ts)))
-                columns.append(np.log1p(line.count(user, thing, np.full_like(ts, line.origin), ts)))
+                starts = (*(ts - window for window in self.windows_ms), np.full_like(ts, line.origin))
+                columns += [np.log1p(line.count(user, thing, since, ts)) for since in starts]
                 columns.append(np.log1p(line.since_last(user, thing, ts) / _HOUR_MS))
         angle = 2 * np.pi * (ts % _DAY_MS) / _DAY_MS
         columns += [np.sin(angle), np.cos(angle), (ts // _DAY_MS % 7).astype(float), items.log_price[item]]

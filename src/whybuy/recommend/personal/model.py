@@ -1,7 +1,7 @@
 r"""The lift of showing an item to a person, by doubly robust scores of opportunities.
 
-Two learners forecast the outcome of the shown, mu1, and of the not shown, mu0, from what was known before; users who are
-judged taught neither. What they missed shows in the scores
+Two learners forecast the outcome of the shown, mu1, and of the not shown, mu0, from what was known before; users who
+are judged taught neither. What they missed shows in the scores
 
 .. math:: r = \frac{T}{e} (Y - \mu_1) - \frac{1 - T}{1 - \hat e} (Y - \mu_0)
 
@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
 from whybuy.causal.learners import fixed_parameters
 from whybuy.recommend.shrink import between_variance
@@ -34,17 +33,18 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 N_FOLDS = 3
-_ROUNDS = 150
+_ROUNDS = 80
 _TREES = {
-    "learning_rate": 0.06,
-    "num_leaves": 12,
-    "min_data_in_leaf": 300,
-    "feature_fraction": 0.4,
-    "lambda_l2": 20.0,
+    "objective": "poisson",
+    "learning_rate": 0.08,
+    "num_leaves": 6,
+    "min_data_in_leaf": 1000,
+    "feature_fraction": 0.5,
+    "lambda_l2": 10.0,
     "max_bin": 63,
 }
-_PRIOR_SHOWN = 50.0
-"""An item's own rate is taken over this many opportunities more, which have the rate of all items."""
+"""Purchases are rare: small trees on the log of the rate, far from certain anywhere."""
+_LEAST, _MOST = np.log(1e-6), np.log(0.9)
 
 
 @dataclass(frozen=True)
@@ -93,42 +93,39 @@ class Lifts:
 
 @dataclass(frozen=True)
 class Arm:
-    """The forecast of one arm: every item's own rate, and trees on covariates and rates; one booster for each fold.
+    """The forecast of one arm: every item's own rate, and trees on top of it; one booster for each fold.
 
     Attributes
     ----------
-    rates : (n_folds, n_items) log odds of the items' rates among the rows that taught the booster
+    rates : (n_folds, n_items) log of the items' rates among the rows that taught the booster
     """
 
     boosters: tuple[lgb.Booster, ...]
-    starts: tuple[float, ...]
     rates: Floats
 
     @classmethod
     def taught(cls, trials: Trials, arm: Bools) -> "Arm":
         """Teach a booster for every fold, on the rows ``arm`` of all other folds."""
-        boosters, starts, rates = [], [], []
+        boosters, rates = [], []
         for k in range(N_FOLDS):
             rows = np.flatnonzero(arm & (trials.fold != k))
-            # A row's own outcome must not be in the rate that explains it: rates come from yet another fold.
-            inner = trials.fold[rows]
-            own = np.empty((len(rows),))
+            # A row's own outcome must not be in the rate that it starts from: that comes from yet another fold.
+            own, inner = np.empty(len(rows)), trials.fold[rows]
             for j in np.unique(inner):
-                apart = rows[inner != j]
-                own[inner == j] = _rates(trials, apart)[trials.item[rows[inner == j]]]
+                own[inner == j] = item_rates(trials, rows[inner != j])[trials.item[rows[inner == j]]]
             # A row informs like one, however many it stands for.
-            y, w = trials.outcome[rows].astype(float), trials.weight[rows] / trials.weight[rows].mean()
-            start = float(logit(((y * w).sum() + 0.5) / (w.sum() + 1)))
-            bins = lgb.Dataset(_with_rate(trials.X[rows], own), y, weight=w, init_score=np.full(len(rows), start))
+            weight = trials.weight[rows] / trials.weight[rows].mean()
+            X, y = _with_rate(trials.X[rows], own), trials.outcome[rows].astype(float)
+            bins = lgb.Dataset(X, y, weight=weight, init_score=own)
             boosters.append(lgb.train({**fixed_parameters(threads=1, seed=7), **_TREES}, bins, _ROUNDS))
-            starts.append(start)
-            rates.append(_rates(trials, rows))
-        return cls(tuple(boosters), tuple(starts), np.stack(rates))
+            rates.append(item_rates(trials, rows))
+        return cls(tuple(boosters), np.stack(rates))
 
     def of_fold(self, k: int, X: Covariates, item: Ints) -> Floats:
         """Return (n,) probabilities by the booster that fold ``k`` did not teach."""
-        raw = np.asarray(self.boosters[k].predict(_with_rate(X, self.rates[k][item]), raw_score=True), float)
-        return np.asarray(expit(self.starts[k] + raw), float)
+        rate = self.rates[k][item]
+        raw = rate + np.asarray(self.boosters[k].predict(_with_rate(X, rate), raw_score=True), float)
+        return np.exp(np.clip(raw, _LEAST, _MOST))
 
     def out_of_fold(self, trials: Trials) -> Floats:
         """Return (n,) probabilities, each row by the booster that did not see its user."""
@@ -147,15 +144,20 @@ def _with_rate(X: Covariates, rate: Floats) -> Covariates:
     return np.concatenate([X, rate[:, None].astype(np.float32)], axis=1)
 
 
-def _rates(trials: Trials, rows: Ints) -> Floats:
-    """Return (n_items,) log odds of the outcome's rate among ``rows``, drawn to that of all items."""
-    y, w = trials.outcome[rows].astype(float), trials.weight[rows]
-    overall = ((y * w).sum() + 0.5) / (w.sum() + 1)
-    # Rows stand for many opportunities each, but inform like one.
-    scale = len(rows) / w.sum()
-    n = np.bincount(trials.item[rows], w, trials.n_items) * scale
-    bought = np.bincount(trials.item[rows], w * y, trials.n_items) * scale
-    return np.asarray(logit((bought + _PRIOR_SHOWN * overall) / (n + _PRIOR_SHOWN)), float)
+def item_rates(trials: Trials, rows: Ints) -> Floats:
+    """Return (n_items,) log of the outcome's rate among ``rows``, each item's drawn to that of all.
+
+    By how much is told by how much rates differ beyond chance: a gamma distribution of rates fitted by its moments
+    (Clayton and Kaldor, Biometrics, 1987, empirical Bayes estimates of relative risks).
+    """
+    item, y = trials.item[rows], trials.outcome[rows].astype(float)
+    weight = trials.weight[rows] / trials.weight[rows].mean()
+    n, bought = np.bincount(item, weight, trials.n_items), np.bincount(item, weight * y, trials.n_items)
+    mean = (bought.sum() + 0.5) / (n.sum() + 1)
+    rate = bought / np.where(n > 0, n, 1)
+    beyond = np.average((rate - mean) ** 2, weights=n) - mean * (n > 0).sum() / n.sum()
+    shape = mean**2 / max(beyond, 1e-4 * mean**2)
+    return np.asarray(np.log((bought + shape) / (n + shape / mean)), float)
 
 
 @dataclass(frozen=True)
@@ -199,9 +201,8 @@ class LiftModel:
     def predict(self, X: Covariates, item: Ints) -> Lifts:
         """Return the lift of showing ``item`` (n,) to people with covariates ``X`` (n, d)."""
         p1, p0 = self.shown.predict(X, item), self.not_shown.predict(X, item)
-        variance = (
-            (self.slope_error * (p1 - p0)) ** 2 + self.item_error[item] ** 2 + self.unexplained * np.maximum(p1, p0) ** 2
-        )
+        of_model = (self.slope_error * (p1 - p0)) ** 2 + self.item_error[item] ** 2
+        variance = of_model + self.unexplained * np.maximum(p1, p0) ** 2
         lift = self.slope * (p1 - p0) + self.item_effect[item]
         return Lifts(lift, np.sqrt(variance), np.clip(p0 + lift, 0, 1), p0)
 
@@ -215,21 +216,12 @@ def scores(trials: Trials, mu1: Floats, mu0: Floats, e: Floats) -> Floats:
 
 def _chance_of_showing(trials: Trials) -> Floats:
     """Return (n,) the estimated chance that a slate holds the item, out of fold."""
-    found = np.empty(len(trials.item))
-    for k in range(N_FOLDS):
-        rows, mine = np.flatnonzero(trials.fold != k), trials.fold == k
-        t, w = trials.shown[rows].astype(float), trials.weight[rows]
-        start = float(logit((t * w).sum() / w.sum()))
-        rate = replace(trials, outcome=trials.shown)
-        own = np.empty(len(rows))
-        inner = trials.fold[rows]
-        for j in np.unique(inner):
-            own[inner == j] = _rates(rate, rows[inner != j])[trials.item[rows[inner == j]]]
-        bins = lgb.Dataset(_with_rate(trials.X[rows], own), t, weight=w, init_score=np.full(len(rows), start))
-        trees = lgb.train({**fixed_parameters(threads=1, seed=7), **_TREES}, bins, _ROUNDS // 2)
-        raw = trees.predict(_with_rate(trials.X[mine], _rates(rate, rows)[trials.item[mine]]), raw_score=True)
-        found[mine] = expit(start + np.asarray(raw))
-    return found
+    showing = replace(trials, outcome=trials.shown)
+    # Trees are taught on rows as they stand, where the shown are many: what was drawn is put right by its odds.
+    raw = Arm.taught(replace(showing, weight=np.ones(len(trials.item))), np.ones(len(trials.item), bool))
+    p = np.minimum(raw.out_of_fold(showing), 0.9)
+    odds = p / (1 - p) / trials.weight[~trials.shown].mean()
+    return np.asarray(odds / (1 + odds), float)
 
 
 def _slope(missed: Floats, b: Floats, h: Floats, user: Ints) -> tuple[float, float]:
