@@ -1,8 +1,8 @@
-"""What was known of a user and an item just before the item could be shown: the covariates of the lift.
+"""What was known of a user and an item just before the item could be shown.
 
 How often, and how long ago, the user looked at, marked, bought or was shown the item itself, its category, its brand
-and anything; the clock; the item's price. They are about the relation of user and item, not about ids, so that a
-new item of a known category and a user of yesterday have them too. Nothing at or after the moment counts.
+and anything. It is about the relation of user and item, not about ids, so that a new item of a known category and a
+user of yesterday have it too. Nothing at or after the moment counts.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, VIEW_ACTIONS
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Covariates = npt.NDArray[np.float32]
 
 GROUPS = {
     "looked at": VIEW_ACTIONS,
@@ -25,6 +25,7 @@ GROUPS = {
     "was shown": ("impression",),
 }
 LEVELS = ("the item", "its category", "its brand", "anything")
+_COUNTED = LEVELS[:3]
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 
 
@@ -41,9 +42,34 @@ class Items:
     brand: Ints
     log_price: npt.NDArray[np.float64]
 
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.category)
+
     def things(self, item: Ints) -> tuple[Ints, ...]:
         """Return the numbers that ``item`` (n,) has on each of the levels."""
         return item, self.category[item], self.brand[item], np.zeros_like(item)
+
+    def features(self) -> Covariates:
+        """Return (n_items, d): category and brand, one column each, and the standardized log price, if known."""
+        known = np.isfinite(self.log_price)
+        spread = self.log_price[known].std() if known.any() else 0.0
+        price = np.zeros((len(self), 2))
+        price[:, 1] = known
+        if spread > 0:
+            price[known, 0] = (self.log_price[known] - self.log_price[known].mean()) / spread
+        return np.concatenate([_columns(self.category), _columns(self.brand), price], axis=1).astype(np.float32)
+
+
+_MOST_COLUMNS = 256
+
+
+def _columns(number: Ints) -> npt.NDArray[np.float64]:
+    """Return (n, m) one column for each of the commonest numbers but 0, the unknown."""
+    size = np.bincount(number)
+    common = np.argsort(-size, kind="stable")
+    common = common[(common > 0) & (size[common] > 0)][:_MOST_COLUMNS]
+    return (number[:, None] == np.sort(common)).astype(float)
 
 
 @dataclass(frozen=True)
@@ -76,23 +102,26 @@ class Histories:
     def names(self) -> tuple[str, ...]:
         """The covariates, in order."""
         spans = [f"within {w / _DAY_MS:g} days" for w in self.windows_ms] + ["ever"]
-        about = [
+        return tuple(
             f"{what} {group} {level}"
             for level in LEVELS
             for group in GROUPS
-            for what in (*(f"times {span}" for span in spans), "hours since")
-        ]
-        return (*about, "sine of the hour", "cosine of the hour", "weekday", "log price")
+            for what in (*(f"times {span}" for span in spans if level in _COUNTED), "how lately")
+        )
 
-    def covariates(self, user: Ints, item: Ints, ts: Ints, items: Items) -> Floats:
-        """Return (n, d) the covariates of each user and item at each time; NaN: never, or not known."""
-        columns: list[npt.NDArray[np.float64]] = []
+    def covariates(self, user: Ints, item: Ints, ts: Ints, items: Items) -> Covariates:
+        """Return (n, d) the covariates of each user and item at each time.
+
+        Counts are log(1 + times); how lately is 1 / sqrt(1 + hours since), which is 0 for never.
+        """
+        columns: list[npt.NDArray[np.float32]] = []
         for level, thing in zip(LEVELS, items.things(item), strict=True):
             for group in GROUPS:
                 line = self.lines[level, group]
-                starts = (*(ts - window for window in self.windows_ms), np.full_like(ts, line.origin))
-                columns += [np.log1p(line.count(user, thing, since, ts)) for since in starts]
-                columns.append(np.log1p(line.since_last(user, thing, ts) / _HOUR_MS))
-        angle = 2 * np.pi * (ts % _DAY_MS) / _DAY_MS
-        columns += [np.sin(angle), np.cos(angle), (ts // _DAY_MS % 7).astype(float), items.log_price[item]]
-        return np.stack(columns, axis=1).astype(np.float32)
+                if level in _COUNTED:
+                    starts = (*(ts - window for window in self.windows_ms), np.full_like(ts, line.origin))
+                    columns += [np.log1p(line.count(user, thing, since, ts)).astype(np.float32) for since in starts]
+                hours = line.since_last(user, thing, ts) / _HOUR_MS
+                lately = np.where(np.isnan(hours), 0.0, 1 / np.sqrt(1 + hours))
+                columns.append(lately.astype(np.float32))
+        return np.stack(columns, axis=1)

@@ -1,13 +1,17 @@
-"""The trials of showing: every slate of a shard with the items it showed and a sample of those it did not.
+"""The trials of showing: every slate of a shard with the items it showed and those that it did not.
 
 A trial is an opportunity (a slate: one user at one moment) with a candidate item. It is *treated* where the slate held
-the item. Of the candidates that were not shown a few are drawn at random, each standing for many (``weight``), because
-a catalog times all slates cannot be written out. A candidate is an item that was on show somewhere by then. The
-outcome is a purchase of the item in (t, t + horizon]. Trials whose item is bought at that very moment are left out, and
-so are slates without complete follow-up.
+the item. A candidate is an item that was on show somewhere by then. The outcome is a purchase of the item in
+(t, t + horizon]. Trials whose item is bought at that very moment are left out, and so are slates without complete
+follow-up.
 
-The logged probability is that of the item in its slot, and no log holds it for what was not shown. So the treated arm
-carries the logger's own number, and the control arm, whose weight 1 / (1 - e) is near one, an estimate.
+A catalog times all slates cannot be written out, and need not be: of the candidates that were not shown, all that were
+bought are kept, and of the others a few drawn at random, each standing for many (``weight``). Sums over the rows are
+right whatever is drawn, and nearly all that the log knows of what sells unshown is in the few that were bought
+(Prentice, A case-cohort design, Biometrika, 1986).
+
+The logged probability p is that of the item in its slot, and no log holds it for what was not shown. That a slate of k
+items holds the item is taken to be 1 - (1 - p)^k, as if all slots were filled like the one it was in.
 """
 
 from dataclasses import dataclass
@@ -23,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 CONTROLS_PER_SLATE = 10
+QUIET_PER_USER = 25
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class Opportunities:
     ----------
     user, item, ts : (n,) the user's and the item's number, milliseconds
     shown : (n,) whether the slate held the item
-    propensity : (n,) probability of the item in its slot, as logged; NaN where not shown
+    propensity : (n,) probability that the slate holds the item, from that of its slot as logged; NaN where not shown
     weight : (n,) how many trials the row stands for
     outcome : (n,) whether the item was bought within the horizon
+    quiet : (n,) whether nothing at all was shown, then and a horizon before and after
     n_unusable : impressions without a usable probability, which are neither shown nor not shown
     """
 
@@ -46,63 +52,126 @@ class Opportunities:
     propensity: Floats
     weight: Floats
     outcome: Bools
+    quiet: Bools
     n_unusable: int = 0
+
+    @classmethod
+    def asked(cls, user: Ints, item: Ints, ts: Ints) -> "Opportunities":
+        """Return the opportunities (n,) to show ``item`` to ``user`` at ``ts``, of which nothing has come yet."""
+        n = len(user)
+        no, unknown = np.zeros(n, bool), np.full(n, np.nan)
+        return cls(user, item, ts, shown=no, propensity=unknown, weight=np.ones(n), outcome=no, quiet=no)
 
     def __len__(self) -> int:
         """Return the number of trials."""
         return len(self.user)
 
-    def rows(self, keep: Bools) -> "Opportunities":
-        """Return the trials ``keep`` (n,)."""
-        names = ("user", "item", "ts", "shown", "propensity", "weight", "outcome")
-        return Opportunities(**{name: getattr(self, name)[keep] for name in names}, n_unusable=self.n_unusable)
+
+def first_shown(con: duckdb.DuckDBPyConnection, n_items: int) -> Ints:
+    """Return (n_items,) when each item was first on show to somebody of the table ``ev``; the largest integer if never."""
+    found = con.execute(
+        "SELECT item, min(t) AS t FROM ev WHERE action = 'impression' AND item IS NOT NULL GROUP BY item"
+    ).fetchnumpy()
+    first = np.full(n_items, np.iinfo(np.int64).max)
+    first[np.asarray(found["item"], np.int64)] = np.asarray(found["t"], np.int64)
+    return first
 
 
 def opportunities(
-    con: duckdb.DuckDBPyConnection, first_shown: Ints, terms: Terms, rng: np.random.Generator
+    con: duckdb.DuckDBPyConnection,
+    first_shown: Ints,
+    terms: Terms,
+    rng: np.random.Generator,
+    *,
+    share: float = 1.0,
 ) -> Opportunities:
     """Return the trials of the events in the table ``ev``.
 
     Parameters
     ----------
     first_shown : (n_items,) when each item was first on show anywhere, milliseconds; the largest integer if never
+    share : of the slates, and of the quiet moments, that are drawn
     """
-    found = con.execute(_SHOWN).fetchnumpy()
-    user, item, ts = (np.asarray(found[name], np.int64) for name in ("u", "item", "t"))
-    propensity = np.asarray(found["p"], np.float64)
-    usable = (propensity > 0) & (propensity <= 1)
-    _, start, slate = np.unique(np.stack([user, ts]), axis=1, return_index=True, return_inverse=True)
-    controls = _controls(slate, item, ts[start], first_shown, rng)
-    rows = Opportunities(
-        user=np.concatenate([user, user[start][controls.slate]]),
-        item=np.concatenate([item, controls.item]),
-        ts=np.concatenate([ts, ts[start][controls.slate]]),
-        shown=np.concatenate([np.ones(len(user), bool), np.zeros(len(controls.item), bool)]),
-        propensity=np.concatenate([propensity, np.full(len(controls.item), np.nan)]),
-        weight=np.concatenate([np.ones(len(user)), controls.weight]),
-        outcome=np.zeros(len(user) + len(controls.item), bool),
+    n_items = len(first_shown)
+    last, horizon = terms.end_ms - terms.horizon_ms, terms.horizon_ms
+    con.execute(_SLATES.format(last=last, horizon=horizon, most=QUIET_PER_USER, share=share))
+    slates, shown, bought = (
+        con.execute(sql).fetchnumpy() for sql in (_EVERY_SLATE, _SHOWN, _BOUGHT.format(horizon=terms.horizon_ms))
+    )
+    user, ts = (np.asarray(slates[name], np.int64) for name in ("u", "t"))
+    pair, propensity = _pairs(shown, n_items), np.asarray(shown["p"], np.float64)
+    usable = np.isfinite(propensity)
+    buying = _pairs(bought, n_items)
+    later, at_once = buying[~np.asarray(bought["at_once"], bool)], buying[np.asarray(bought["at_once"], bool)]
+    buyers = later[~np.isin(later, pair) & (first_shown[later % n_items] <= ts[later // n_items])]
+    taken = np.concatenate([pair, buyers, at_once[~np.isin(at_once, pair)]])
+    others, weight = _sample(taken, ts, first_shown, rng)
+
+    kept = usable & ~np.isin(pair, at_once)
+    every = np.concatenate([pair[kept], buyers, others])
+    n_shown, n_controls = int(kept.sum()), len(buyers) + len(others)
+    slate, item = np.divmod(every, n_items)
+    return Opportunities(
+        user=user[slate],
+        item=item,
+        ts=ts[slate],
+        shown=np.arange(len(every)) < n_shown,
+        propensity=np.concatenate([propensity[kept], np.full(n_controls, np.nan)]),
+        weight=np.concatenate([np.ones(n_shown + len(buyers)), weight]),
+        outcome=np.isin(every, later),
+        quiet=np.asarray(slates["quiet"], bool)[slate],
         n_unusable=int((~usable).sum()),
     )
-    return _judged(con, rows, np.concatenate([usable, np.ones(len(controls.item), bool)]), terms)
 
 
-# Each item of a slate once, at its first slot.
-_SHOWN = """
-    SELECT u, item, t, coalesce(p, 'NaN'::DOUBLE) AS p FROM ev WHERE action = 'impression' AND item IS NOT NULL
-    QUALIFY row_number() OVER (PARTITION BY u, item, t ORDER BY slot NULLS LAST, p) = 1
-    ORDER BY u, t, item
+# Slates with complete follow-up, by number, with the items of each once, at their first slots. Between slates lie quiet
+# moments, a horizon apart at the time of day of the user's first one: no slate is near, and nothing is shown.
+_SLATES = """
+    CREATE OR REPLACE TEMP TABLE shown AS
+    SELECT u, t, item, coalesce(1 - pow(1 - p, count(*) OVER (PARTITION BY u, t)), 'NaN'::DOUBLE) AS p
+    FROM (
+        SELECT u, t, item, slot, CASE WHEN p > 0 AND p <= 1 THEN p END AS p FROM ev
+        WHERE action = 'impression' AND item IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY u, item, t ORDER BY slot NULLS LAST, p) = 1
+    );
+    CREATE OR REPLACE TEMP TABLE slates AS
+    WITH served AS (SELECT DISTINCT u, t, false AS quiet FROM shown),
+    lines AS (
+        SELECT u, min(t) AS first, coalesce(min(t) FILTER (action = 'impression'), min(t)) % {horizon} AS phase
+        FROM ev GROUP BY u
+    ),
+    grid AS (
+        SELECT u, unnest(generate_series(first - first % {horizon} + phase, {last}, {horizon})) AS t FROM lines
+    ),
+    quiet AS (
+        SELECT u, t, true AS quiet FROM grid SEMI JOIN lines ON lines.u = grid.u AND lines.first < grid.t
+        ANTI JOIN served ON served.u = grid.u AND served.t BETWEEN grid.t - {horizon} AND grid.t + {horizon}
+        QUALIFY row_number() OVER (PARTITION BY u ORDER BY hash(u, t)) <= {most}
+    )
+    SELECT CAST(row_number() OVER (ORDER BY u, t) - 1 AS BIGINT) AS slate, u, t, quiet
+    FROM (FROM served UNION ALL FROM quiet) WHERE t <= {last} AND hash(u, t, 1) % 1000000 < {share} * 1000000
+"""
+_EVERY_SLATE = "SELECT slate, u, t, quiet FROM slates ORDER BY slate"
+_SHOWN = "SELECT slate, item, p FROM slates JOIN shown USING (u, t) ORDER BY slate, item"
+_BOUGHT = """
+    SELECT s.slate, e.item, bool_or(e.t = s.t) AS at_once
+    FROM slates s JOIN ev e ON e.u = s.u AND e.t BETWEEN s.t AND s.t + {horizon}
+    WHERE e.action = 'purchase' AND e.item IS NOT NULL GROUP BY s.slate, e.item ORDER BY s.slate, e.item
 """
 
 
-@dataclass(frozen=True)
-class _Controls:
-    slate: Ints
-    item: Ints
-    weight: Floats
+def _pairs(found: dict[str, npt.NDArray[np.int64]], n_items: int) -> Ints:
+    """Return (n,) slate and item as one number."""
+    return np.asarray(found["slate"], np.int64) * n_items + np.asarray(found["item"], np.int64)
 
 
-def _controls(slate: Ints, item: Ints, slate_ts: Ints, first_shown: Ints, rng: np.random.Generator) -> _Controls:
-    """Draw items that a slate did not show, without repetition, each standing for an equal share of them."""
+def _sample(taken: Ints, slate_ts: Ints, first_shown: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    """Draw, for every slate, candidates that are not ``taken``, each standing for an equal share of them.
+
+    Returns
+    -------
+    (n,) slate and item as one number, without repetition, and (n,) the weights
+    """
     n_slates, n_items = len(slate_ts), len(first_shown)
     # Candidates of a moment are a prefix of the items in the order of their first showing.
     order = np.argsort(first_shown, kind="stable")
@@ -111,29 +180,12 @@ def _controls(slate: Ints, item: Ints, slate_ts: Ints, first_shown: Ints, rng: n
     drawn = np.where(n_candidates[:, None] > 0, order[np.minimum(place, n_items - 1)], -1)
     rows = np.repeat(np.arange(n_slates), CONTROLS_PER_SLATE)
     key = np.unique((rows * n_items + drawn.ravel())[drawn.ravel() >= 0])
-    key = key[~np.isin(key, slate * n_items + item)]
-    in_slate = key // n_items
-    n_drawn = np.bincount(in_slate, minlength=n_slates)
-    n_shown = np.bincount(slate, minlength=n_slates)
-    weight = (n_candidates - n_shown)[in_slate] / n_drawn[in_slate]
-    return _Controls(in_slate, key % n_items, weight)
-
-
-def _judged(con: duckdb.DuckDBPyConnection, rows: Opportunities, usable: Bools, terms: Terms) -> Opportunities:
-    """Return the trials with complete follow-up and history, and what came of them."""
-    bought = con.execute(
-        "SELECT DISTINCT u, item, t FROM ev WHERE action = 'purchase' AND item IS NOT NULL ORDER BY u, item, t"
-    ).fetchnumpy()
-    purchases = EventLine.of(*(np.asarray(bought[name], np.int64) for name in ("u", "item", "t")))
-    after = purchases.count(rows.user, rows.item, rows.ts + 1, rows.ts + terms.horizon_ms + 1)
-    at_once = purchases.count(rows.user, rows.item, rows.ts, rows.ts + 1) > 0
-    keep = usable & ~at_once & (rows.ts + terms.horizon_ms <= terms.end_ms)
-    judged = Opportunities(
-        **{name: getattr(rows, name) for name in ("user", "item", "ts", "shown", "propensity", "weight")},
-        outcome=after > 0,
-        n_unusable=rows.n_unusable,
-    )
-    return judged.rows(keep)
+    key = key[~np.isin(key, taken)]
+    slate = key // n_items
+    n_drawn = np.bincount(slate, minlength=n_slates)
+    candidate = first_shown[taken % n_items] <= slate_ts[taken // n_items]
+    n_rest = n_candidates - np.bincount(taken[candidate] // n_items, minlength=n_slates)
+    return key, n_rest[slate] / n_drawn[slate]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""From a log to the lifts of items for people: two passes over the shards, and one fit.
+
+The first pass learns which items are met by the same people, and when each was first on show; the second draws the
+trials. What is held at once is a sample of slates, so a log of any length fits: the more slates, the smaller the
+share of them that is drawn.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from whybuy import columns as c
+from whybuy.recommend.personal.covariates import Histories, Items
+from whybuy.recommend.personal.model import LiftModel, Lifts
+from whybuy.recommend.personal.opportunities import Opportunities, first_shown, opportunities
+from whybuy.recommend.personal.states import Past, item_vectors, states
+from whybuy.recommend.personal.trials import Trials
+from whybuy.recommend.terms import Terms
+
+Covariates = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+_MOST_SLATES = 250_000
+"""A million and a half trials or so, in half a gigabyte."""
+
+Parts = Callable[[], Iterator[None]]
+"""Loads the events of one shard after the other into the table ``ev``."""
+
+
+@dataclass(frozen=True, eq=False)
+class PersonalLifts:
+    """Lifts of items for people, and what is needed to ask about somebody.
+
+    Attributes
+    ----------
+    vectors : (n_items, d) of the items
+    windows_ms : within which the past is counted
+    """
+
+    model: LiftModel
+    items: Items
+    vectors: Covariates
+    windows_ms: tuple[int, ...]
+    horizon_ms: int
+
+    def of(self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints) -> Lifts:
+        """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given the table ``ev``."""
+        asked = Opportunities.asked(user, item, ts)
+        return self.model.predict(_trials(con, asked, self.items, self.vectors, self.windows_ms, self.horizon_ms))
+
+
+def learn_lifts(
+    con: duckdb.DuckDBPyConnection, parts: Parts, terms: Terms, *, windows_ms: tuple[int, ...], seed: int = 7
+) -> PersonalLifts | None:
+    """Return what a log teaches, or None where no showing led to a purchase, so that nothing can be told.
+
+    Parameters
+    ----------
+    con : holds the table ``items``
+    """
+    items = load_catalog(con)
+    counts, first, n_slates = [], np.full(len(items), np.iinfo(np.int64).max), 0
+    for _ in parts():
+        counts.append(Past.of(con).together(len(items)))
+        first = np.minimum(first, first_shown(con, len(items)))
+        n_slates += con.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT u, t FROM ev WHERE action = 'impression')"
+        ).fetchall()[0][0]
+    vectors = item_vectors(counts)
+    rng, share = np.random.default_rng(seed), min(1.0, _MOST_SLATES / max(1, n_slates))
+    drawn = []
+    for _ in parts():
+        found = opportunities(con, first, terms, rng, share=share)
+        drawn.append(_trials(con, found, items, vectors, windows_ms, terms.horizon_ms))
+    trials = Trials.joined(drawn)
+    if not (trials.outcome & trials.shown).any():
+        return None
+    return PersonalLifts(LiftModel.fit(trials), items, vectors, windows_ms, terms.horizon_ms)
+
+
+def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
+    """Return what the table ``items`` says of every item, in its order."""
+    found = con.execute(
+        f"""SELECT coalesce(dense_rank() OVER (ORDER BY path NULLS FIRST), 0) AS category, path IS NULL AS no_category,
+                   dense_rank() OVER (ORDER BY {c.BRAND} NULLS FIRST) AS brand, {c.BRAND} IS NULL AS no_brand,
+                   CASE WHEN {c.PRICE} > 0 THEN ln({c.PRICE}) ELSE 'NaN'::DOUBLE END AS log_price
+            FROM items ORDER BY item"""
+    ).fetchnumpy()
+    return Items(
+        category=np.where(found["no_category"], 0, found["category"]).astype(np.int64),
+        brand=np.where(found["no_brand"], 0, found["brand"]).astype(np.int64),
+        log_price=np.ma.filled(found["log_price"].astype(float), np.nan),
+    )
+
+
+def _trials(
+    con: duckdb.DuckDBPyConnection,
+    found: Opportunities,
+    items: Items,
+    vectors: Covariates,
+    windows_ms: tuple[int, ...],
+    horizon_ms: int,
+) -> Trials:
+    span = int(found.ts.max(initial=0)) + 1
+    key, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
+    pair = Histories.of(con, items, windows_ms).covariates(found.user, found.item, found.ts, items)
+    return Trials(
+        state=states(Past.of(con), vectors, found.user[first], found.ts[first]),
+        features=np.concatenate([items.features(), vectors], axis=1),
+        pair=np.concatenate([pair, found.quiet[:, None].astype(np.float32)], axis=1),
+        moment=moment.reshape(-1).astype(np.int64),
+        item=found.item,
+        user=found.user,
+        ts=found.ts,
+        shown=found.shown,
+        outcome=found.outcome,
+        propensity=found.propensity,
+        weight=found.weight,
+        horizon_ms=horizon_ms,
+    )
