@@ -36,15 +36,16 @@ class Counts:
 
     def rows(self, events):
         """Return user, item, round of events."""
-        round_ = events[c.SESSION].str.rsplit("-", n=1).str[-1].astype(int).to_numpy()
+        code, sessions = pd.factorize(events[c.SESSION])
+        round_ = np.array([int(name.rsplit("-", 1)[1]) for name in sessions])[code]
         return self.users[events[c.USER]].to_numpy(), self.items[events[c.ITEM]].to_numpy(), round_
 
     def before_each_round(self, events):
         """Return (n_rounds + 1, n_users, d) what is known of users before each round."""
-        parts = []
+        parts, every, action = [], self.rows(events), events[c.ACTION].to_numpy()
+        n_rounds = 1 + every[2].max()
         for actions in (LOOKED, BOUGHT):
-            user, item, round_ = self.rows(events[events[c.ACTION].isin(actions)])
-            n_rounds = 1 + self.rows(events)[2].max()
+            user, item, round_ = (column[np.isin(action, actions)] for column in every)
             new = np.zeros((n_rounds + 1, len(self.users), self.category.max() + 1))
             np.add.at(new, (round_ + 1, user, self.category[item]), 1.0)
             for number in range(1, len(new)):
@@ -90,7 +91,7 @@ class RidgeLearner:
         )
 
     def fit(self, X, y, rows, p=None):
-        """Return (d,) the coefficients among ``rows``, weighed by 1 / p up to a tenth of the rows' mean propensity."""
+        """Return (d,) the coefficients among ``rows``, weighed by 1 / p, p being a fifth of its mean at least."""
         if not rows.any():
             return np.zeros(X.shape[1])
         w = np.ones(rows.sum()) if p is None else 1 / np.maximum(p[rows], p[rows].mean() / 5)

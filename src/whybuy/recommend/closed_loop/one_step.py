@@ -41,7 +41,7 @@ from whybuy.worlds.showcase import Happened, State, bought_by_chance
 
 LABEL: Final = "one step, ignores carry-over"
 ESTIMATORS: Final = ("ips", "snips")
-_DRAWS = 8
+_DRAWS = 4
 """Slates per visitor behind inclusion probabilities and truth. Values are linear in both, so draws add no bias."""
 
 Acting = tuple[Policy, Candidates]
@@ -87,19 +87,20 @@ def shown(happened: Happened, state: State, acting: Acting, other: Acting) -> Sh
 
 
 def one_step_values(
-    rounds: Sequence[Shown], n_users: int, *, n_resamples: int = 600, rng: np.random.Generator
+    rounds: Sequence[Shown], n_users: int, *, every: int, n_resamples: int = 600, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Return the value above the other policy, purchases of shown items per slate, of every round and of all.
+    """Return the value above the other policy, purchases of shown items per slate, period by period and together.
 
     Parameters
     ----------
     n_users : of the shop
+    every : rounds of a period, between learning and learning
 
     Returns
     -------
     DataFrame
-        estimator (ips, snips), day (from 1; 0 for all rounds together), estimate, std_error, low, high (95%), truth
-        (the rounds' true values, weighed as the estimate weighs them), mean_weight
+        period (from 1; 0 for all together), estimator (ips, snips), truth (the rounds' true values, weighed as the
+        estimate weighs them), mean_weight, estimate, std_error, low, high (95%)
 
     Raises
     ------
@@ -112,12 +113,13 @@ def one_step_values(
             needed="rounds of a policy that differs from the other",
             do="Leave rounds without a difference out: it is 0 there",
         )
-    groups = {0: list(rounds), **{day: [one] for day, one in enumerate(rounds, start=1)}}
+    starts = range(0, len(rounds), every)
+    groups = {0: list(rounds), **{n: list(rounds[at : at + every]) for n, at in enumerate(starts, start=1)}}
     quantities = [_sums(of, n_users, estimator) for of in groups.values() for estimator in ESTIMATORS]
     intervals = bootstrap(quantities, n_resamples=n_resamples, rng=rng)
     rows = [
-        {"day": day, "estimator": estimator, "truth": _truth(of), "mean_weight": _mean_weight(of)}
-        for day, of in groups.items()
+        {"period": period, "estimator": estimator, "truth": _truth(of), "mean_weight": _mean_weight(of)}
+        for period, of in groups.items()
         for estimator in ESTIMATORS
     ]
     ends = [{name: getattr(i, name) for name in ("estimate", "std_error", "low", "high")} for i in intervals]

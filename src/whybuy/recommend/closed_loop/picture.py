@@ -24,7 +24,7 @@ _WEEK = 7
 def added_over_time(loop: "ClosedLoop") -> go.Figure:
     """Return the figure; the logging policy going on is the line at zero."""
     titles = [world.capitalize() for world in loop.worlds]
-    figure = make_subplots(cols=len(loop.worlds), subplot_titles=titles, horizontal_spacing=0.09)
+    figure = make_subplots(cols=len(loop.worlds), subplot_titles=titles, horizontal_spacing=0.12)
     for column, world in enumerate(loop.worlds, start=1):
         for name, (color, dash, width) in _LINES.items():
             _add_policy(figure, loop, (world, name), {"color": color, "dash": dash, "width": width}, column)
@@ -77,6 +77,17 @@ def _add_policy(
         row=1,
         col=column,
     )
+    figure.add_annotation(
+        x=days[-1],
+        y=mean[-1],
+        text=f"{mean[-1]:+.0f}",
+        showarrow=False,
+        xanchor="left",
+        xshift=5,
+        font={"color": line["color"], "size": 14},
+        row=1,
+        col=column,
+    )
 
 
 def _faint(color: str) -> str:
@@ -91,13 +102,18 @@ def _dress(figure: go.Figure, n_days: int) -> None:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 14, "color": _INK},
-        margin={"l": 64, "r": 18, "t": 84, "b": 56},
+        margin={"l": 64, "r": 52, "t": 84, "b": 56},
         legend={"orientation": "h", "x": 0, "y": 1.12, "yanchor": "bottom", "xanchor": "left"},
         hovermode="x unified",
         dragmode=False,
     )
     ticks = list(range(0, n_days + 1, _WEEK))
     axis = {"gridcolor": _LINE, "linecolor": _LINE, "zeroline": False, "fixedrange": True}
-    figure.update_xaxes(**axis, tickvals=ticks, range=[0, n_days], title_text="days since the policies took over")
+    figure.update_xaxes(
+        **axis,
+        tickvals=ticks,
+        range=[0, n_days],
+        title={"text": "days since the policies took over", "font": {"size": 14}},
+    )
     figure.update_yaxes(**axis, automargin=True, rangemode="tozero")
-    figure.update_yaxes(title_text=f"purchases added per {_PER} users", col=1)
+    figure.update_yaxes(title={"text": f"purchases added per {_PER} users", "font": {"size": 14}}, col=1)

@@ -1,10 +1,10 @@
 """Seeds put together: what each policy added, over time, with intervals over parallel worlds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,8 @@ class ClosedLoop:
     ----------
     rounds : one row per world, seed, policy and day of the loop (from 1): purchases, revenue (EUR) and margin (EUR) per
         user, all purchases of all users counted, so that what showing one item takes from another is taken off
-    one_step : one row per world, seed, day (0: all days) and estimator, of :func:`~.one_step.one_step_values`: the value of
-        ranking by lift above the logging policy, told from the log alone
+    one_step : one row per world, seed, period (0: all together) and estimator, of :func:`~.one_step.one_step_values`:
+        the value of ranking by lift above the logging policy, told from the log alone
 
     Raises
     ------
@@ -47,8 +47,9 @@ class ClosedLoop:
         for world, rows in self.rounds.groupby("world"):
             cells = rows.groupby(["seed", "policy"])["day"].nunique().unstack()
             if len(cells) < 2 or cells.isna().any(axis=None) or cells.to_numpy().min() < rows["day"].max():
+                shortest = cells.fillna(0).to_numpy().min()
                 raise PolicyError.of(
-                    found=f"{len(cells)} seeds of {world}, the shortest with {cells.fillna(0).to_numpy().min():.0f} days",
+                    found=f"{len(cells)} seeds of {world}, the shortest with {shortest:.0f} days",
                     needed="at least two seeds, every policy on every day of each",
                     do="Run the seeds that are missing",
                 )
@@ -101,13 +102,13 @@ class ClosedLoop:
         return table[[*first, "estimate", "low", "high", "seeds_ahead", "n_seeds"]]
 
     def coverage(self) -> pd.DataFrame:
-        """Return how often 95% intervals of the one-step value held the truth: by day, and of all days together."""
+        """Return how often 95% intervals of the one-step value held the truth: of periods, and of all together."""
         found = self.one_step.assign(
             held=lambda rows: (rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"]),
             error=lambda rows: rows["estimate"] - rows["truth"],
-            days=lambda rows: np.where(rows["day"] == 0, "all together", "each"),
+            time=lambda rows: np.where(rows["period"] == 0, "all periods", "one period"),
         )
-        groups = found.groupby(["world", "estimator", "days"], sort=False)
+        groups = found.groupby(["world", "estimator", "time"], sort=False)
         table = groups.agg(
             coverage=("held", "mean"),
             n=("held", "size"),
@@ -119,20 +120,17 @@ class ClosedLoop:
 
     def summary(self) -> str:
         """Return what ranking by lift added, in words."""
-        table = self.to_frame().query("week == 0 and measure != 'revenue'").set_index(["world", "policy", "against"])
-        lines = []
-        for world in self.worlds:
-            for policy, against in ((BY_LIFT, LOGGING), (BY_LIFT, BY_P_BUY), (ALL_KNOWING, BY_LIFT)):
-                for row in table.loc[(world, policy, against)].itertuples():
-                    unit = "EUR of margin" if row.measure == "margin" else "purchases"
-                    lines.append(
-                        f"{world}: {policy} brought {100 * row.estimate:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}] "
-                        f"{unit} per 100 users in {self.n_days} days more than {against} "
-                        f"({row.seeds_ahead:.0%} of {row.n_seeds} parallel worlds)."
-                    )
-        if len(self.one_step):
-            lines += [_told(row) for row in self.coverage().query("estimator == 'snips'").itertuples()]
-        return "\n".join(lines)
+        table = self.to_frame().query("week == 0 and measure != 'revenue'")
+        asked = ((BY_LIFT, LOGGING), (BY_LIFT, BY_P_BUY), (ALL_KNOWING, BY_LIFT))
+        lines = [
+            self._brought(row)
+            for world, (policy, against) in product(self.worlds, asked)
+            for row in table[
+                (table["world"] == world) & (table["policy"] == policy) & (table["against"] == against)
+            ].to_dict("records")
+        ]
+        told = self.coverage().query("estimator == 'snips'").to_dict("records") if len(self.one_step) else []
+        return "\n".join([*lines, *map(_told, told)])
 
     def plot(self) -> "Figure":
         """Return purchases added per 100 users since the loop began, a panel per world, with 95% bands over seeds."""
@@ -157,16 +155,30 @@ class ClosedLoop:
         rounds, one_step = (pd.concat(tables, ignore_index=True) for tables in zip(*pairs, strict=True))
         return cls(rounds=rounds, one_step=one_step)
 
+    def _brought(self, row: Mapping[Hashable, Any]) -> str:
+        unit = "EUR of margin" if row["measure"] == "margin" else "purchases"
+        estimate, low, high = (100 * row[name] for name in ("estimate", "low", "high"))
+        return (
+            f"{row['world']}: {row['policy']} brought {estimate:+.1f} [{low:+.1f}, {high:+.1f}] {unit} per 100 users "
+            f"in {self.n_days} days more than {row['against']} "
+            f"({row['seeds_ahead']:.0%} of {row['n_seeds']} parallel worlds)."
+        )
+
     def _paired(self, world: str, policy: str, against: str, measure: str) -> pd.DataFrame:
         """Return (n_seeds, n_days) differences of the same luck."""
         rows = self.rounds[self.rounds["world"] == world]
-        wide = rows.pivot_table(index="seed", columns=["policy", "day"], values=measure)
         for name in (policy, against):
-            if name not in wide.columns.get_level_values("policy"):
+            if name not in set(rows["policy"]):
                 raise PolicyError.of(
-                    found=f"No policy {name!r}", needed=f"one of {sorted(set(rows['policy']))}", do="Ask for one of these"
+                    found=f"No policy {name!r}",
+                    needed=f"one of {sorted(set(rows['policy']))}",
+                    do="Ask for one of these",
                 )
-        return wide[policy] - wide[against]
+        mine, other = (
+            rows[rows["policy"] == name].pivot_table(index="seed", columns="day", values=measure)
+            for name in (policy, against)
+        )
+        return mine - other
 
 
 def _intervals(values: pd.DataFrame) -> pd.DataFrame:
@@ -177,8 +189,8 @@ def _intervals(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"estimate": mean, "low": mean - half, "high": mean + half})
 
 
-def _told(row: tuple) -> str:  # type: ignore[type-arg]
+def _told(row: Mapping[Hashable, Any]) -> str:
     return (
-        f"{row.world}, told from the log alone ({LABEL}): intervals of {row.days} day held the true value above the "
-        f"logging policy in {row.coverage:.0%} of {row.n}."
+        f"{row['world']}, told from the log alone ({LABEL}): the interval of {row['time']} held the true value "
+        f"above the logging policy in {row['coverage']:.0%} of {row['n']}."
     )
