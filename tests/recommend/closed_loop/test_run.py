@@ -7,7 +7,7 @@ from tests.recommend.closed_loop.ridge import RidgeLearner
 from whybuy.recommend.closed_loop import ALL_KNOWING, BY_LIFT, BY_P_BUY, LOGGING, POLICIES, Forecast, Plan, run_loop
 from whybuy.worlds.showcase import SHOWCASES, Shopfront, Size, logging_policy
 
-PLAN = Plan(size=Size(n_users=150, n_rounds=8), n_rounds=6, relearn_every=3)
+PLAN = Plan(size=Size(n_users=150, n_rounds=4), n_rounds=6, relearn_every=4)
 
 
 class Indifferent:

@@ -109,11 +109,8 @@ def _dress(figure: go.Figure, n_days: int) -> None:
     )
     ticks = list(range(0, n_days + 1, _WEEK))
     axis = {"gridcolor": _LINE, "linecolor": _LINE, "zeroline": False, "fixedrange": True}
-    figure.update_xaxes(
-        **axis,
-        tickvals=ticks,
-        range=[0, n_days],
-        title={"text": "days since the policies took over", "font": {"size": 14}},
-    )
+    font = {"size": 14}
+    days = {"text": "days since the policies took over", "font": font}
+    figure.update_xaxes(**axis, tickvals=ticks, range=[0, n_days], title=days)
     figure.update_yaxes(**axis, automargin=True, rangemode="tozero")
-    figure.update_yaxes(title={"text": f"purchases added per {_PER} users", "font": {"size": 14}}, col=1)
+    figure.update_yaxes(title={"text": f"purchases added per {_PER} users", "font": font}, col=1)
