@@ -39,7 +39,8 @@ p {{ font-size: 16px; margin: 0 14px; color: {muted}; }}
 const figure = {figure};
 const lines = {{ gridcolor: "{line}", linecolor: "{line}" }};
 Object.assign(figure.layout, {{ width: {width}, font: {{ ...figure.layout.font, color: "{ink}" }} }});
-for (const axis of ["xaxis", "yaxis"]) Object.assign(figure.layout[axis], lines);
+for (const axis of Object.keys(figure.layout).filter(key => /^[xy]axis/.test(key)))
+  Object.assign(figure.layout[axis], lines);
 Plotly.newPlot("figure", figure.data, figure.layout, {{ displayModeBar: false, staticPlot: true }});
 </script>
 """
