@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tests.proofs.kept import all_kept
-from tests.recommend.closed_loop.ridge import RidgeLearner
+from tests.proofs.lift_learner import LiftLearner
 from whybuy.recommend.closed_loop import ClosedLoop, Learner, Plan, one_step_values, run_loop
 from whybuy.recommend.closed_loop.result import ROUNDS
 from whybuy.worlds.showcase import SHOWCASES
@@ -29,7 +29,7 @@ ONE_STEP = ("world", "seed", "period", "estimator", "truth", "mean_weight", "est
 
 def learner() -> Learner:
     """Return who learns."""
-    return RidgeLearner()
+    return LiftLearner()
 
 
 def one_loop(world: str, seed: int) -> pd.DataFrame:

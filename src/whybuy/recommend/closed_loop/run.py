@@ -49,8 +49,8 @@ class Plan:
         There is no round, or no floor: what is never shown is never learned of, and no propensity may be 0.
     """
 
-    size: Size = field(default_factory=lambda: Size(n_users=1_000, n_rounds=21))
-    n_rounds: int = 28
+    size: Size = field(default_factory=lambda: Size(n_users=400, n_rounds=21))
+    n_rounds: int = 21
     relearn_every: int = DAYS_OF_A_WEEK
     temperature: float = 0.005
     floor: float = 0.15 / 240

@@ -46,10 +46,13 @@ class PersonalLifts:
     windows_ms: tuple[int, ...]
     horizon_ms: int
 
-    def of(self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints) -> Lifts:
+    def of(
+        self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True
+    ) -> Lifts:
         """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given the table ``ev``."""
         asked = Opportunities.asked(user, item, ts)
-        return self.model.predict(_trials(con, asked, self.items, self.vectors, self.windows_ms, self.horizon_ms))
+        trials = _trials(con, asked, self.items, self.vectors, self.windows_ms, self.horizon_ms)
+        return self.model.predict(trials, intervals=intervals)
 
 
 def learn_lifts(

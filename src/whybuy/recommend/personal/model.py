@@ -79,13 +79,18 @@ class LiftModel:
             n_shown=np.bincount(trials.item[trials.shown], minlength=len(trials.features)),
         )
 
-    def predict(self, asked: Trials) -> Lifts:
-        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at."""
+    def predict(self, asked: Trials, *, intervals: bool = True) -> Lifts:
+        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at.
+
+        Parameters
+        ----------
+        intervals : whether their ends are wanted, which take longer than all the rest; NaN where not
+        """
         rows = np.arange(len(asked))
         parts = [rates_of(network, asked, rows) for network in self.networks]
         rates = Rates(*(np.mean([getattr(part, name) for part in parts], axis=0) for name in ("not_shown", "shown")))
         lift = self.ratios.mean[asked.item] * rates.shown - rates.not_shown
-        low, high = self._interval(rates, asked.item)
+        low, high = self._interval(rates, asked.item) if intervals else (np.full(len(asked), np.nan),) * 2
         return Lifts(lift, low, high, np.clip(rates.not_shown + lift, 0, 1), rates.not_shown)
 
     def _interval(self, rates: Rates, item: Ints) -> tuple[Floats, Floats]:
