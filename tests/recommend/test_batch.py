@@ -156,7 +156,7 @@ def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: 
     assert all(item.lift is None and item.p_buy is None for item in answer.items)
     assert answer.items[0].item_id == "cap"
     assert "No lift can be told: the log has no purchases." in answer.items[0].reason
-    assert "People who touched red took it after." in answer.items[0].reason
+    assert "After red, one of your last items, others took it." in answer.items[0].reason
     assert answer.items[0].basis == "view"
 
 
