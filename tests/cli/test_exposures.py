@@ -1,7 +1,7 @@
 """``whybuy recommend`` on what exposure logs get wrong: from a file to words, nothing invented on the way.
 
-The shop shows two of five items a day to forty users, drawn with known probabilities; whoever sees ``a`` or ``b`` buys it
-more often. The stages that train and confirm are left out, so that no effect of a behavior is known.
+The shop shows two of five items a day to forty users, drawn with known probabilities; whoever sees ``a`` or ``b`` buys
+it more often. The stages that train and confirm are left out, so that no effect of a behavior is known.
 """
 
 from dataclasses import replace

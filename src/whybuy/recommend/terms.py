@@ -106,8 +106,8 @@ def rejected_propensities(log: EventLog) -> tuple[str, ...]:
     if not n:
         return ()
     return (
-        f"{n:,} rows whose propensity is no probability in (0, 1] were rejected when read (`whybuy check` counts them): "
-        "what they showed counts as not shown",
+        f"{n:,} rows whose propensity is no probability in (0, 1] were rejected when read (`whybuy check` counts "
+        "them): what they showed counts as not shown",
     )
 
 
