@@ -39,7 +39,7 @@ def test_intervals_hold_the_truth(estimator):
 
 FEW = {
     "the least that gets a number": (100, USUAL),
-    "the least, large weights": (200, Setting(against_taste=2.0)),
+    "large weights": (400, Setting(against_taste=2.0)),
     "rare rewards": (400, Setting(rarer=2.0)),
     "rare rewards, large weights": (800, Setting(rarer=2.0, against_taste=2.0)),
     "amounts": (800, Setting(rarer=1.0, amounts=1.0)),
@@ -47,11 +47,10 @@ FEW = {
 
 
 @pytest.mark.parametrize(("n_users", "setting"), FEW.values(), ids=FEW)
-@pytest.mark.parametrize("estimator", ["snips", "ips"])
-def test_where_little_speaks_intervals_that_are_given_hold_the_truth(estimator, n_users, setting):
+def test_where_little_speaks_intervals_that_are_given_hold_the_truth(n_users, setting):
     """Ends are the outer ones of two kinds of bootstrap, so that more than 95% is no fault here; 93% is promised."""
     found = np.array(
-        [covered(judged(draw(seed, n_users=n_users, setting=setting), estimator), setting) for seed in SEEDS]
+        [covered(judged(draw(seed, n_users=n_users, setting=setting), "snips"), setting) for seed in SEEDS]
     )
     given = np.isfinite(found).sum(axis=0)
     held = np.nansum(found, axis=0)[given >= 100] / given[given >= 100]
