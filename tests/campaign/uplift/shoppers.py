@@ -3,7 +3,7 @@
 A shopper has a need u ~ N(0, 1), a habit h ~ N(0, 1), a dislike of mail d that a quarter have, and two more columns.
 
     P(Y = 1 | not sent) = p0  = expit(-1.5 + 1.6 h)
-    effect              = tau = .24 expit(2 u - 1.5 h - 1) (1 - d) - .10 d min(1, 2 p0)
+    effect              = tau = .24 expit(2 u - 1.5 h - 1) (1 - d) - .18 d min(1, 2 p0)
     P(Y = 1 | sent)     = p0 + tau, kept in [0, 1]
 
 Whoever has the habit buys anyway: P(Y) ranks by h, which is the wrong way round. Sent with probability .5 ("even"), by
@@ -43,7 +43,7 @@ def draw(seed: int, *, n_users: int = 4000, each: int = 1, assigned: str = "even
     u, h, noise, more = rng.normal(size=(4, n_users))
     dislikes = (rng.random(n_users) < 0.25).astype(float)
     p0 = expit(-1.5 + 1.6 * h)
-    tau = 0.24 * expit(2 * u - 1.5 * h - 1) * (1 - dislikes) - 0.10 * dislikes * np.minimum(1, 2 * p0)
+    tau = 0.24 * expit(2 * u - 1.5 * h - 1) * (1 - dislikes) - 0.18 * dislikes * np.minimum(1, 2 * p0)
     tau = np.clip(p0 + tau * moved, 0, 1) - p0
     e = {
         "even": np.full(n_users, 0.5),

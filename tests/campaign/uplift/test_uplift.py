@@ -35,13 +35,23 @@ def test_the_ranking_finds_most_of_what_the_truth_would(even):
     assert true_areas(s.tau[judges], response)[1] < 0
 
 
-def test_the_intervals_hold_the_truth_of_the_ranking(even):
+def holds(e, truth):
+    """Within 3 standard errors: one world; how often 95% intervals hold the truth is proven over many (slow)."""
+    return abs(e.estimate - truth) < 3 * e.std_error
+
+
+def test_the_judged_numbers_are_near_the_truth_of_the_ranking(even):
     s, found = even
-    judges, ranked = found.judging, found.judgment.ranked
-    for e, truth in zip((ranked.autoc, ranked.qini), true_areas(s.tau[judges], found.effect[judges]), strict=True):
-        assert e.ci_low < truth < e.ci_high
-    assert found.judgment.average.ci_low < s.tau[judges].mean() < found.judgment.average.ci_high
-    assert found.judgment.calibration.difference.ci_low < 1 < found.judgment.calibration.difference.ci_high
+    tau, judged = s.tau[found.judging], found.judgment
+    autoc, qini = true_areas(tau, found.effect[found.judging])
+    assert holds(judged.ranked.autoc, autoc)
+    assert holds(judged.ranked.qini, qini)
+    assert holds(judged.average, tau.mean())
+    assert holds(judged.calibration.difference, 1)
+    assert judged.calibration.difference.ci_low > 0
+    assert judged.ranked.qini.ci_low > 0
+    tenths = np.array_split(np.argsort(-found.effect[found.judging], kind="stable"), 10)
+    assert all(holds(d.effect, tau[rows].mean()) for d, rows in zip(judged.deciles, tenths, strict=True))
 
 
 def test_counted_curves_stand_beside_only_where_everybody_had_one_chance(even, targeted):
@@ -54,10 +64,11 @@ def test_counted_curves_stand_beside_only_where_everybody_had_one_chance(even, t
 def test_who_is_put_off_is_found(even):
     s, found = even
     dogs = found.judgment.sleeping_dogs
-    assert dogs.found
-    assert 0.1 < dogs.share < 0.45
     asleep = found.judging & (found.effect < 0)
-    assert dogs.effect.ci_low < s.tau[asleep].mean() < dogs.effect.ci_high
+    assert dogs.found
+    assert dogs.n_users == asleep.sum()
+    assert s.tau[asleep].mean() < -0.02
+    assert holds(dogs.effect, s.tau[asleep].mean())
     assert "Leave alone" in found.summary()
 
 
@@ -75,7 +86,8 @@ def test_a_targeted_campaign_is_adjusted_and_says_what_it_assumes(targeted):
     judges, ranked = found.judging, found.judgment.ranked
     naive = s.Y[s.T > 0].mean() - s.Y[s.T < 1].mean()
     average = found.judgment.average
-    assert average.ci_low < s.tau[judges].mean() < average.ci_high < naive
+    assert holds(average, s.tau[judges].mean())
+    assert average.ci_high < naive
     # Counting makes those who buy anyway look moved: the naive curve of P(Y) is far above the true one.
     truth = true_areas(s.tau[judges], s.p0[judges])[1]
     assert ranked.qini.ci_low > 0 > truth

@@ -168,8 +168,8 @@ def counted_curves(
         share=SHARES,
         value={kind: found[part] for kind, part in parts.items()},
         error={kind: error[part] for kind, part in parts.items()},
-        auuc=Estimate.of("auuc", found[0], error[0]),
-        qini=Estimate.of("qini", found[1], error[1]),
+        auuc=Estimate.of("auuc", float(found[0]), float(error[0])),
+        qini=Estimate.of("qini", float(found[1]), float(error[1])),
         normalization=normalization,
         deciles=decile_effects(
             priority, rows.T, rows.user, lambda at: difference_of_means(rows.T[at], rows.Y[at], rows.user[at])

@@ -150,8 +150,8 @@ def ranked_effects(
     error = half_sample_errors(numbers, ranking.user, rng=rng)
     k = len(SHARES)
     return RankedEffects(
-        autoc=Estimate.of("autoc", found[0], error[0]),
-        qini=Estimate.of("qini", found[1], error[1]),
+        autoc=Estimate.of("autoc", float(found[0]), float(error[0])),
+        qini=Estimate.of("qini", float(found[1]), float(error[1])),
         share=SHARES,
         effect=found[2 : 2 + k],
         effect_error=error[2 : 2 + k],
