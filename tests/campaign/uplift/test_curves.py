@@ -27,7 +27,7 @@ def test_curves_by_hand():
 def test_the_area_per_person_by_hand():
     # Gain over 6 people: 0, 1/12, 1/3, 1/2, 1/3, 5/9, 1/3 at sixths; the diagonal ends at 1/3.
     expected = (1 / 12 + 1 / 3 + 1 / 2 + 1 / 3 + 5 / 9 + 1 / 6) / 6 - 1 / 6
-    assert area(T, Y, PRIORITY, "gain", "per person") == pytest.approx(expected)
+    assert area(T, Y, sorted_counts(T, Y, PRIORITY), "gain", "per person") == pytest.approx(expected)
 
 
 def test_points_lie_where_the_ranking_changes():
@@ -83,6 +83,13 @@ def test_counts_of_unlike_people_are_refused():
     s = draw(4, assigned="strata")
     with pytest.raises(ArraysError, match=r"same known probability.*counts of unlike people.*estimators\.uplift"):
         uplift_curves(s.T, s.Y, s.tau, propensity=s.e)
+
+
+def test_a_ranking_of_one_value_has_no_area():
+    s = draw(6, n_users=500)
+    found = uplift_curves(s.T, s.Y, np.ones(500), propensity=0.5)
+    assert (found.auuc.estimate, found.qini.estimate) == (None, None)
+    assert "AUUC none" in found.summary()
 
 
 def test_perfect_needs_a_binary_outcome():

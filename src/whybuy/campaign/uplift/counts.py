@@ -107,12 +107,15 @@ def sorted_counts(T: Float64, Y: Float64, priority: Float64) -> Counts:
     return Counts.of(T[order], Y[order], np.append(np.diff(sorted_priority) != 0, True))
 
 
-def area(T: Float64, Y: Float64, priority: Float64, kind: Kind, normalization: Normalization) -> float:
+def area(T: Float64, Y: Float64, counts: Counts, kind: Kind, normalization: Normalization) -> float:
     """Return the area of a ranking's curve; see the module for what each ``normalization`` divides by.
 
     NaN where it would divide by 0.
+
+    Parameters
+    ----------
+    T, Y : (n,) arms and outcomes of the people whose ``counts`` these are, in any order
     """
-    counts = sorted_counts(T, Y, priority)
     if normalization == "perfect":
         best = sorted_counts(T, Y, perfect_ranking(T, Y, kind))
         return _above(*counts.curve(kind, unseen="zero")) / _above(*best.curve(kind, unseen="zero"))

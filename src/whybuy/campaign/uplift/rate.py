@@ -148,6 +148,8 @@ def ranked_effects(
 
     found = numbers(None)
     error = half_sample_errors(numbers, ranking.user, rng=rng)
+    if np.ptp(priority) == 0:
+        error[:2] = 0.0  # one place for everybody: an area of rounding errors is none
     k = len(SHARES)
     return RankedEffects(
         autoc=Estimate.of("autoc", float(found[0]), float(error[0])),
