@@ -174,9 +174,9 @@ def test_it_is_public():
 @pytest.mark.slow
 def test_whole_runs_without_propensities_hold_the_truth():
     whole = draw(1, n_users=40_000)
-    R, held, average = 100, np.zeros(2), 0
+    R, held, average = 80, np.zeros(2), 0
     for seed in range(200, 200 + R):
-        s = draw(seed, n_users=1500, assigned="targeted")
+        s = draw(seed, n_users=3000, assigned="targeted")
         found = uplift(s.X, s.T, s.Y, learners=("t",))
         truth = true_areas(whole.tau, found.predict(whole.X))
         ranked = found.judgment.ranked

@@ -67,10 +67,10 @@ def uplift(  # noqa: PLR0913 - the columns, their design, and what is tried
     _require_responses(rows, judging)
     chosen = choose(rows.keep(~judging), tuple(learners), seed=seed)
     judges = rows.keep(judging)
-    tau, seen = chosen.model(judges.X), chosen.lesson.foretold(judges)
+    tau = chosen.model(judges.X)
     effect = np.empty(len(rows.T))
     effect[judging], effect[~judging] = tau, chosen.foretold
-    judgment = judge(judges, tau, seen, normalization=normalization, rng=np.random.default_rng(seed))
+    judgment = judge(judges, tau, normalization=normalization, seed=seed)
     return Uplift(
         learner=chosen.learner,
         candidates=chosen.candidates,

@@ -58,14 +58,12 @@ class Chosen:
     candidates : all of them, as asked
     foretold : (n,) effects of the people who chose, each by learners that did not see them, put to scale
     model : the learner taught on all of them, put to scale
-    lesson : its nuisances
     """
 
     learner: str
     candidates: tuple[Candidate, ...]
     foretold: Float64
     model: EffectModel
-    lesson: Lesson
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,8 @@ def choose(rows: UpliftRows, learners: tuple[str, ...], *, seed: int) -> Chosen:
     candidates = _judged(rows, tau, judging)
     name = _best(candidates).learner
     scale = _to_scale(rows, tau[name], judging)
-    lesson = Lesson(rows, seed=seed)
-    model = LEARNERS[name](lesson)
-    return Chosen(name, candidates, scale(tau[name]), lambda X: scale(model(X)), lesson)
+    model = LEARNERS[name](Lesson(rows, seed=seed))
+    return Chosen(name, candidates, scale(tau[name]), lambda X: scale(model(X)))
 
 
 def _judged(rows: UpliftRows, tau: dict[str, Float64], judging: Foretold) -> tuple[Candidate, ...]:

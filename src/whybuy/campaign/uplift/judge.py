@@ -1,17 +1,22 @@
 """What foretold effects are worth, on people who taught and chose nothing.
 
-Average, curve and tenths are doubly robust, so they hold for known and for estimated propensities. Curves that count
-are shown beside them only where everybody had one known chance of being treated.
+Average, curve and tenths are doubly robust, so they hold for known and for estimated propensities. Their nuisances come
+from these people alone, out of fold: with those of the people who taught, an error of theirs would stand in the ranking
+and in what judges it, and agree with itself. Unknown propensities are a linear logit and then trees, as everywhere in
+this room: trees alone turn a score into steps and leave some confounding in.
+
+Curves that count are shown beside them only where everybody had one known chance of being treated.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from whybuy.campaign.nuisance import People, crossfit
 from whybuy.campaign.uplift.counts import Normalization
 from whybuy.campaign.uplift.curves import UpliftCurves, counted_curves
 from whybuy.campaign.uplift.deciles import DecileEffect, decile_effects, mean_score
-from whybuy.campaign.uplift.learners import Foretold
+from whybuy.campaign.uplift.learners import Foretold, Lesson
 from whybuy.campaign.uplift.rate import UNCONFOUNDED, RankedEffects, doubly_robust_scores, ranked_effects
 from whybuy.campaign.uplift.rows import UpliftRows
 from whybuy.causal.average import MIN_SHARE
@@ -71,20 +76,19 @@ class Judgment:
     share_supported: float
 
 
-def judge(
-    rows: UpliftRows, tau: Float64, seen: Foretold, *, normalization: Normalization, rng: np.random.Generator
-) -> Judgment:
+def judge(rows: UpliftRows, tau: Float64, *, normalization: Normalization, seed: int) -> Judgment:
     """Return what the foretold effects ``tau`` (n,) are worth.
 
     Parameters
     ----------
-    rows : people who taught nothing; seen : what is expected of them
+    rows : people who taught nothing
 
     Raises
     ------
     ArraysError
         Fewer than 95% have a propensity in [.01, .99].
     """
+    seen, rng = expected(rows, seed=seed), np.random.default_rng(seed)
     inside = supported(seen.e)
     _require_overlap(float(inside.mean()), randomized=rows.e is not None)
     rows, tau = rows.keep(inside), tau[inside]
@@ -102,6 +106,16 @@ def judge(
         assumption=assumption,
         share_supported=float(inside.mean()),
     )
+
+
+def expected(rows: UpliftRows, *, seed: int) -> Foretold:
+    """Return what is expected of people by others of them."""
+    lesson = Lesson(rows, seed=seed)
+    if rows.e is not None:
+        return lesson.own
+    people = People.of(rows.X.astype(np.float32), rows.names[rows.user])
+    e = crossfit(people, rows.T > 0, np.ones(len(rows.T), bool), seed=seed)
+    return Foretold(e, *(lesson.bins.out_of_fold(arm) for arm in lesson.arms))
 
 
 def _sleeping(scores: Float64, tau: Float64, user: Ints) -> SleepingDogs:
