@@ -174,14 +174,19 @@ def test_it_is_public():
 @pytest.mark.slow
 def test_whole_runs_without_propensities_hold_the_truth():
     whole = draw(1, n_users=40_000)
-    R, held, average = 80, np.zeros(2), 0
+    R, held, average = 80, [], 0
     for seed in range(200, 200 + R):
         s = draw(seed, n_users=3000, assigned="targeted")
         found = uplift(s.X, s.T, s.Y, learners=("t",))
+        judged = found.judgment
+        average += judged.average.ci_low <= whole.tau.mean() <= judged.average.ci_high
+        numbers = judged.ranked.autoc, judged.ranked.qini
+        if numbers[0].estimate is None:  # one effect for everybody was foretold: nothing is claimed
+            continue
         truth = true_areas(whole.tau, found.predict(whole.X))
-        ranked = found.judgment.ranked
-        held += [e.ci_low <= t <= e.ci_high for e, t in zip((ranked.autoc, ranked.qini), truth, strict=True)]
-        average += found.judgment.average.ci_low <= whole.tau.mean() <= found.judgment.average.ci_high
-    band = 3 * np.sqrt(0.95 * 0.05 / R)
-    assert (held / R > 0.95 - band).all(), (held / R, average / R)
+        held.append([e.ci_low <= t <= e.ci_high for e, t in zip(numbers, truth, strict=True)])
+    band = 3 * np.sqrt(0.95 * 0.05 / len(held))
+    covered = np.mean(held, axis=0)
+    assert len(held) > 0.8 * R, len(held)
+    assert (covered > 0.95 - band).all(), (covered, len(held), average / R)
     assert average / R > 0.95 - band, average / R
