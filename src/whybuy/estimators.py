@@ -2,13 +2,15 @@
 
 ``partially_linear`` gives a slope or the ATO, ``interactive`` ATE and ATT, ``sustained`` what doing something more or
 less often at several decision points would change, ``off_policy`` what other policies would have earned on a log of
-what was shown.
+what was shown. ``uplift`` says whom a treatment moves and what treating in that order is worth, ``uplift_curves`` the
+latter of any ranking.
 """
 
 from collections.abc import Mapping
 
 import numpy.typing as npt
 
+from whybuy.campaign.uplift import Uplift, UpliftCurves, uplift, uplift_curves
 from whybuy.causal.arrays import ArrayEffect, ArraysError, Learners, interactive, partially_linear
 from whybuy.causal.sustained import StrategyEffect, SustainedEffects, sustained
 from whybuy.recommend.evaluate import (
@@ -32,11 +34,15 @@ __all__ = [
     "StrategyEffect",
     "SustainedEffects",
     "Uniform",
+    "Uplift",
+    "UpliftCurves",
     "cross_fitted_rewards",
     "interactive",
     "off_policy",
     "partially_linear",
     "sustained",
+    "uplift",
+    "uplift_curves",
 ]
 
 

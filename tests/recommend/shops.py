@@ -78,7 +78,11 @@ def write_log(
     users.astype({"first_ms": "Int64", "last_ms": "Int64"}).to_parquet(folder / "users.parquet")
     low, high = window or (int(events[c.TIME_MS].min()), int(events[c.TIME_MS].max()))
     quality = SimpleNamespace(
-        actions=events[c.ACTION].value_counts().to_dict(), start_ms=low, end_ms=high, has_times=has_times
+        actions=events[c.ACTION].value_counts().to_dict(),
+        start_ms=low,
+        end_ms=high,
+        has_times=has_times,
+        rejected={},
     )
     return Log(folder, tuple(paths), quality)
 

@@ -156,7 +156,7 @@ def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: 
     assert all(item.lift is None and item.p_buy is None for item in answer.items)
     assert answer.items[0].item_id == "cap"
     assert "No lift can be told: the log has no purchases." in answer.items[0].reason
-    assert "People who touched red took it after." in answer.items[0].reason
+    assert "After red, one of your last items, others took it." in answer.items[0].reason
     assert answer.items[0].basis == "view"
 
 
@@ -232,6 +232,26 @@ def test_a_confirmed_effect_raises_the_items_it_reaches_by_their_share(built: Ca
     assert "You looked at hats: that adds 7.0 purchases of shoes in 100 within 7d" in moved["red"].reason
     assert "this is the one people take most (90 in 100), +0.900 of the figure above." in moved["red"].reason
     assert "one of those people take (10 in 100)" in moved["blue"].reason
+
+
+def test_a_suggestive_effect_is_called_so_and_stands_for_popularity(built: Callable, tmp_path: Path) -> None:
+    """Where no lift is known the effect orders items, so that the number of buyers is not given as the reason."""
+    rows = [("u1", 24, "purchase", "red"), ("u2", 50, "purchase", "red"), ("u3", 140, "purchase", "cap")]
+    folder, log = built(rows)
+    effects = write_effects(tmp_path / "e.json", ("purchase:hats", "purchase:shoes", 0.07, 0.01), verdict="suggestive")
+    build(log, effects, CONFIG, folder)
+    reason = recommend_user(folder, log, "u3", 1).items[0].reason
+    assert "that adds 7.0 purchases of shoes in 100 within 7d (suggestive);" in reason
+    assert "Ranked by" not in reason
+
+
+def test_whoever_touched_nothing_gets_the_categories_that_were_shown(built: Callable) -> None:
+    rows = [(f"r{i}", 72, "view", "red") for i in range(3)] + [("s", 80, "impression", "cap")]
+    folder, log = built(rows)
+    shown, unknown = (recommend_user(folder, log, user, 5).items for user in ("s", "nobody"))
+    assert {shown[0].item_id, shown[1].item_id} == {"cap", "hat"}
+    assert "It is of a category you were in, or shown, last." in shown[0].reason
+    assert unknown[0].item_id == "red"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Rows:
             not vary; a treatment that is a linear combination of the covariates; fewer than 30 groups; groups without a
             name; folds that split a group, or fewer than two.
         """
-        covariates, treatment, outcome = _matrix(X), vector(T, "T"), vector(Y, "Y")
+        covariates, treatment, outcome = matrix(X), vector(T, "T"), vector(Y, "Y")
         n = len(covariates)
         require_lengths({"X": n, "T": len(treatment), "Y": len(outcome)})
         group, names = _groups(groups, n)
@@ -80,7 +80,8 @@ def is_binary(values: Float64) -> bool:
     return bool(np.isin(values, (0, 1)).all())
 
 
-def _matrix(X: Any) -> Float64:
+def matrix(X: Any) -> Float64:
+    """Return (n, d) finite numbers; ArraysError where X is anything else."""
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
     if np.ndim(X) != 2 or frame.shape[1] == 0:
         raise ArraysError.of(

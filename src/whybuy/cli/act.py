@@ -67,9 +67,9 @@ def recommend(  # noqa: PLR0913 - the options of the program
         k = k or pipeline.config.recommend.k
         if user is None:
             output = output or pipeline.workspace.root / RECOMMENDATIONS
-            document, text = _for_many(pipeline, k, users, output)
+            document, text = _for_many(session, pipeline, k, users, output)
         else:
-            document, text = _for_one(pipeline, k, user, output)
+            document, text = _for_one(session, pipeline, k, user, output)
     if session.as_json:
         session.emit(document)
     else:
@@ -86,25 +86,39 @@ def id_in_log(pipeline: Pipeline, user: str) -> str:
     return pseudonyms([user], key_from_environment(privacy.key_variable))[0]
 
 
-def _for_one(pipeline: Pipeline, k: int, user: str, output: Path | None) -> tuple[dict[str, Any], str]:
-    """Return the answer for one user as JSON and in words; also written to ``output``."""
+def _for_one(
+    session: Session, pipeline: Pipeline, k: int, user: str, output: Path | None
+) -> tuple[dict[str, Any], str]:
+    """Return the answer for one user as JSON and in words; also written to ``output``.
+
+    The document is the contract's and has no place for what is said of the list as a whole: that goes beside it.
+    """
     from whybuy.recommend.batch import recommend_user
 
     answer = recommend_user(pipeline.folder("recommend"), pipeline.log, id_in_log(pipeline, user), k)
     if output is not None:
         write_output(output, lambda path: answer.to_frame().to_parquet(path, index=False))
+    if session.as_json:
+        for line in answer.notes:
+            session.note(line)
     return answer.to_json(), answer.summary()
 
 
-def _for_many(pipeline: Pipeline, k: int, users: Path | None, output: Path) -> tuple[dict[str, Any], str]:
+def _for_many(
+    session: Session, pipeline: Pipeline, k: int, users: Path | None, output: Path
+) -> tuple[dict[str, Any], str]:
     """Write the answers for a file of users, or for all; return what was written as JSON and in words."""
     import pyarrow.parquet as pq
 
     from whybuy.recommend.batch import recommend_all
 
     recommend_all(pipeline.folder("recommend"), pipeline.log, k, output, users=users, report=pipeline.report)
-    n_rows = pq.read_metadata(output).num_rows
-    return {"output": str(output), "rows": n_rows}, f"{n_rows:,} recommendations: {output}"
+    written = pq.read_metadata(output)
+    note = (written.metadata or {}).get(b"whybuy", b"").decode()
+    if session.as_json and note:
+        session.note(note)
+    text = "\n".join(filter(None, [f"{written.num_rows:,} recommendations: {output}", note]))
+    return {"output": str(output), "rows": written.num_rows}, text
 
 
 @command

@@ -18,6 +18,7 @@ import ibis.expr.types as ir
 
 from whybuy import columns as c
 from whybuy.config import CleanConfig, Config, duration_ms
+from whybuy.events.quality import impossible
 from whybuy.events.sessions import number_moments
 
 DUPLICATE = "is_duplicate"
@@ -28,7 +29,7 @@ KEPT = "is_kept"
 NO_USER = "no user id"
 NO_ACTION = "unknown action"
 NO_TIME = "no readable time"
-IMPOSSIBLE = {name: f"impossible {name}" for name in (c.PRICE, c.QUANTITY, c.RATING, c.PROPENSITY, c.SLOT)}
+IMPOSSIBLE = {name: impossible(name) for name in (c.PRICE, c.QUANTITY, c.RATING, c.PROPENSITY, c.SLOT)}
 MAX_PRICE = 1e10
 MAX_QUANTITY = 1e7
 _MAX_SLOT = 2**31 - 1

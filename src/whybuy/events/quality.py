@@ -16,6 +16,11 @@ MIN_CLUSTERS = 30
 _FEW_PURCHASES = 100
 
 
+def impossible(column: str) -> str:
+    """Return the reason of rows that are rejected for a number that cannot be."""
+    return f"impossible {column}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """The facts of an ingested log; times are milliseconds since 1970 UTC, or positions where ``has_times`` is false.

@@ -4,7 +4,7 @@ itself.
 =============  ====================================================================================================
 own            the items last touched, whose lift in the user's state is known best
 followers      items taken after one of the last items by others
-categories     the first of the last touched categories
+categories     the first of the last touched categories, or of those that were shown last where nothing was touched
 effects        the most bought of the categories that confirmed effects of the user's recent behaviors reach
 popular        the items with the most buyers
 best           the first of the catalog for someone unknown; as many as are asked for, so that K can always be filled
@@ -75,7 +75,7 @@ def load_candidates(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tup
     """Make ``candidates`` (u, item, strength, followed, near) of the people from ``people[0]`` to before ``people[1]``.
 
     ``strength`` is the largest share of people who took the item after one of the user's last items, ``followed`` is
-    that item, ``near`` says that it is of a recently touched category.
+    that item, ``near`` says that it is of a recently touched category, or of one shown to a user who touched nothing.
     """
     who = f"u >= {people[0]} AND u < {people[1]}"
     con.execute(
@@ -85,7 +85,11 @@ def load_candidates(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tup
             SELECT u, item, row_number() OVER (PARTITION BY u ORDER BY last_t DESC, item) AS newest, last_t
             FROM touched WHERE {who}
         ), cats AS (
-            SELECT u, cat FROM mine JOIN items USING (item) WHERE cat > 0 GROUP BY u, cat
+            SELECT u, cat FROM (
+                SELECT u, item, last_t FROM mine UNION ALL
+                SELECT u, item, max(t) AS last_t FROM ev ANTI JOIN mine USING (u)
+                WHERE {who} AND action = 'impression' AND item IS NOT NULL GROUP BY u, item
+            ) JOIN items USING (item) WHERE cat > 0 GROUP BY u, cat
             QUALIFY row_number() OVER (PARTITION BY u ORDER BY max(last_t) DESC, count(*) DESC, cat) <= {CATEGORIES}
         ), moves AS (
             SELECT * FROM moved WHERE {who}

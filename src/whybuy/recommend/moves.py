@@ -106,14 +106,16 @@ def _effect_row(number: int, raw: dict[str, Any], terms: Terms) -> dict[str, Any
         "window_ms": window,
         "adds": estimate * scale,
         "adds_half": 1.959963984540054 * error * scale,
-        "said": _said(treatment, outcome, estimate, raw["horizon"]),
+        "said": _said(treatment, outcome, estimate, raw),
     }
 
 
-def _said(treatment: Behavior, outcome: Behavior, estimate: float, horizon: str) -> str:
+def _said(treatment: Behavior, outcome: Behavior, estimate: float, raw: dict[str, Any]) -> str:
     what = outcome.target if outcome.kind == "category" else f"item {outcome.target}"
     verb = "adds" if estimate >= 0 else "takes away"
-    return f"you {did(treatment)}: that {verb} {100 * abs(estimate):.1f} purchases of {what} in 100 within {horizon}"
+    grade = "" if raw["verdict"] == "strong" else f" ({raw['verdict']})"
+    figure = f"{100 * abs(estimate):.1f} purchases of {what} in 100 within {raw['horizon']}{grade}"
+    return f"you {did(treatment)}: that {verb} {figure}"
 
 
 def did(behavior: Behavior) -> str:

@@ -75,9 +75,10 @@ def _source(terms: Terms) -> str:
     """Say what brought the item up; how popular it is only where there is no lift to go by."""
     taken = "bought" if terms.goal == "purchase" else "took"
     return f"""CASE
-        WHEN r.strength > 0 THEN 'People who touched ' || coalesce(f.{c.TITLE}, f.{c.ITEM}) || ' {taken} it after. '
-        WHEN r.near THEN 'It is of a category you were in last. '
-        WHEN r.lift IS NOT NULL THEN ''
+        WHEN r.strength > 0
+        THEN 'After ' || trim(coalesce(f.{c.TITLE}, f.{c.ITEM})) || ', one of your last items, others {taken} it. '
+        WHEN r.near THEN 'It is of a category you were in, or shown, last. '
+        WHEN r.lift IS NOT NULL OR r.adds > 0 THEN ''
         WHEN i.buyers > 0 THEN 'Ranked by the number of its buyers: ' || i.buyers || '. '
         WHEN i.touchers > 0 THEN 'Ranked by the number of people who touched it: ' || i.touchers || '. '
         ELSE 'It is in the catalog, and nobody has touched it yet. ' END"""

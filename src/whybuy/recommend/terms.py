@@ -15,6 +15,7 @@ import duckdb
 from whybuy import columns as c
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.events.log import EventLog
+from whybuy.events.quality import impossible
 from whybuy.recommend.store import parquet_list, write_text
 
 Basis = Literal["impression", "view"]
@@ -84,16 +85,9 @@ class Terms:
 def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> Terms:
     """Return the terms that this log allows."""
     quality = log.quality
-    usable, unusable = _impressions(con, log)
-    basis: Basis = "impression" if usable else "view"
-    notes = []
-    if unusable:
-        notes.append(
-            f"{unusable:,} impressions have no probability of being shown in (0, 1]; "
-            "they are neither shown nor not shown, and left out of the lifts"
-        )
+    found = _impressions(con, log)
     terms = Terms(
-        basis=basis,
+        basis="impression" if found.usable else "view",
         horizon_ms=duration_ms(config.recommend.horizon),
         lookback_ms=duration_ms(config.lookback),
         start_ms=quality.start_ms,
@@ -101,22 +95,64 @@ def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> T
         has_times=quality.has_times,
         why_no_lift=None,
         goal="purchase" if quality.actions.get("purchase") else "touch",
-        notes=tuple(notes),
+        notes=(*found.notes, *rejected_propensities(log)),
     )
     return replace(terms, why_no_lift=_why_no_lift(terms, quality.actions))
 
 
-def _impressions(con: duckdb.DuckDBPyConnection, log: EventLog) -> tuple[int, int]:
-    """Return how many impressions have a usable probability, and how many have none."""
+def rejected_propensities(log: EventLog) -> tuple[str, ...]:
+    """Return what has to be said of rows that were rejected for their propensity; empty where none was."""
+    n = log.quality.rejected.get(impossible(c.PROPENSITY), 0)
+    if not n:
+        return ()
+    return (
+        f"{n:,} rows whose propensity is no probability in (0, 1] were rejected when read (`whybuy check` counts "
+        "them): what they showed counts as not shown",
+    )
+
+
+@dataclass(frozen=True)
+class _Impressions:
+    """Impressions of items: with a probability in (0, 1], without one, and those of slates that lack slots."""
+
+    usable: int = 0
+    unusable: int = 0
+    slotless: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be said of them, in words."""
+        notes = []
+        if self.unusable:
+            notes.append(
+                f"{self.unusable:,} impressions have no probability of being shown in (0, 1]; "
+                "they are neither shown nor not shown, and left out of the lifts"
+            )
+        if self.usable and self.slotless:
+            notes.append(
+                f"{self.slotless:,} impressions are of slates of several items without slots; "
+                "their probability is taken as that of the item in its slot given the earlier ones"
+            )
+        return tuple(notes)
+
+
+def _impressions(con: duckdb.DuckDBPyConnection, log: EventLog) -> _Impressions:
+    """Return how many impressions can be used, and how many not or only as they are."""
     if not log.quality.actions.get("impression"):
-        return 0, 0
-    usable, total = con.execute(
+        return _Impressions()
+    found = con.execute(
         f"""
-        SELECT count(*) FILTER (WHERE {c.PROPENSITY} > 0 AND {c.PROPENSITY} <= 1), count(*)
-        FROM read_parquet({parquet_list(log.shards)}) WHERE {c.ACTION} = 'impression' AND {c.ITEM} IS NOT NULL
+        SELECT coalesce(sum(usable), 0), coalesce(sum(n - usable), 0),
+               coalesce(sum(n) FILTER (n > 1 AND slots < n), 0)
+        FROM (
+            SELECT count(*) AS n, count({c.SLOT}) AS slots,
+                   count(*) FILTER ({c.PROPENSITY} > 0 AND {c.PROPENSITY} <= 1) AS usable
+            FROM read_parquet({parquet_list(log.shards)}) WHERE {c.ACTION} = 'impression' AND {c.ITEM} IS NOT NULL
+            GROUP BY {c.USER}, {c.MOMENT}
+        )
         """
     ).fetchall()[0]
-    return int(usable), int(total - usable)
+    return _Impressions(*map(int, found))
 
 
 def _why_no_lift(terms: Terms, actions: dict[str, int]) -> str | None:

@@ -32,17 +32,38 @@ class Draw:
     expected: Floats
 
 
-def draw(seed: int, *, n_users: int) -> Draw:
+@dataclass(frozen=True)
+class Setting:
+    """What makes intervals hard.
+
+    Attributes
+    ----------
+    rarer : taken from every logit of a reward
+    against_taste : how much the logging policy goes against the users' taste: the more, the larger the weights
+    amounts : rewards are lognormal amounts of mean 1 with this sd of the logarithm; 0 for yes or no
+    """
+
+    rarer: float = 0.0
+    against_taste: float = 0.9
+    amounts: float = 0.0
+
+
+USUAL = Setting()
+
+
+def draw(seed: int, *, n_users: int, setting: Setting = USUAL) -> Draw:
     rng = np.random.default_rng(seed)
     mood = rng.normal(size=n_users)
     user = np.repeat(np.arange(n_users), 1 + rng.poisson(6 * expit(mood)))
     n = len(user)
     X = rng.normal(size=(n_users, N_ACTIONS))[user] * 0.5 + rng.normal(size=(n, N_ACTIONS)) * 0.5
-    expected = expit(APPEAL + X + 1.2 * mood[user, None])
-    logging = softmax(-0.9 * X, axis=1)
+    expected = expit(APPEAL - setting.rarer + X + 1.2 * mood[user, None])
+    logging = softmax(-setting.against_taste * X, axis=1)
     action = (logging.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, N_ACTIONS - 1)
     rows = np.arange(n)
     reward = (rng.random(n) < expected[rows, action]).astype(float)
+    if setting.amounts:
+        reward *= rng.lognormal(-(setting.amounts**2) / 2, setting.amounts, n)
     log = LoggedFeedback.of(action, reward, logging[rows, action], users=user)
     policies = {
         "fitting": softmax(2 * (APPEAL + X), axis=1),
@@ -52,9 +73,9 @@ def draw(seed: int, *, n_users: int) -> Draw:
 
 
 @functools.cache
-def truth(policy: str) -> float:
+def truth(policy: str, setting: Setting = USUAL) -> float:
     """Mean expected reward per item shown, of users enough that simulation leaves less than .001 open."""
-    drawn = draw(99, n_users=N_TRUTH_USERS)
+    drawn = draw(99, n_users=N_TRUTH_USERS, setting=setting)
     value = (drawn.policies[policy] * drawn.expected).sum(axis=1)
     found = clustered_ratio(value, 1.0, drawn.log.user)
     assert found.std_error < 0.001

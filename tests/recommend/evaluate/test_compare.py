@@ -9,6 +9,8 @@ from tests.recommend.evaluate.bandits import N_ACTIONS, draw, truth
 from whybuy.errors import ArraysError
 from whybuy.estimators import AsLogged, Uniform, off_policy
 from whybuy.recommend.evaluate import LoggedFeedback, compare, cross_fitted_rewards
+from whybuy.recommend.evaluate.compare import _no_interval
+from whybuy.recommend.evaluate.intervals import Interval
 
 DRAWN = draw(100, n_users=800)
 FITTING = DRAWN.policies["fitting"]
@@ -80,13 +82,28 @@ def test_hidden_lack_of_support_is_found_by_the_weights():
     assert "Weights average 0.5" in found.reasons[0]
 
 
-def test_rewards_that_never_come_have_no_interval():
-    nothing = LoggedFeedback.of(DRAWN.log.action, np.zeros(DRAWN.log.n_rows), DRAWN.log.propensity)
-    assert "It is 0 for every user" in compare(nothing, {"fitting": FITTING})["fitting"].reasons[0]
-    once = np.zeros(DRAWN.log.n_rows)
-    once[0] = 1
-    rare = LoggedFeedback.of(DRAWN.log.action, once, DRAWN.log.propensity)
-    assert "Rewards are so rare" in compare(rare, {"fitting": FITTING})["fitting"].reasons[0]
+def rewarded(reward: np.ndarray) -> LoggedFeedback:
+    return LoggedFeedback.of(DRAWN.log.action, reward, DRAWN.log.propensity)
+
+
+def test_rewards_that_never_or_always_come_have_no_interval():
+    nothing = compare(rewarded(np.zeros(DRAWN.log.n_rows)), {"fitting": FITTING})["fitting"]
+    assert "of whom 0 are expected to bring a reward" in nothing.reasons[0]
+    always = compare(rewarded(np.ones(DRAWN.log.n_rows)), {"fitting": FITTING})["fitting"]
+    assert "It is 1 for every user" in always.reasons[0]
+    no_end = Interval(estimate=0.1, std_error=0.1, low=-0.2, high=float("inf"))
+    assert "the interval has no end" in _no_interval(no_end)[0]
+
+
+def test_expected_rewards_are_counted_and_amounts_that_differ_count_as_fewer():
+    """A third of 300 users who stand for themselves has a reward; then one of them has as much as all the others."""
+    log = LoggedFeedback.of(np.zeros(300), np.arange(300) % 3 == 0, np.ones(300))
+    assert compare(log, {"same": np.ones(300)})["same"].overlap.rewarded_users == pytest.approx(100)
+    amounts = np.where(np.arange(300) % 3 == 0, 1.0, 0.0)
+    amounts[0] = 99
+    found = compare(LoggedFeedback.of(np.zeros(300), amounts, np.ones(300)), {"same": np.ones(300)})["same"]
+    assert found.overlap.rewarded_users == pytest.approx((99 + 99) ** 2 / (99**2 + 99))
+    assert "of whom 4 are expected to bring a reward" in found.reasons[0]
 
 
 @pytest.mark.parametrize(

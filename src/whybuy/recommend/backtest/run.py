@@ -1,6 +1,5 @@
 """From a log to the values of policies: read, split by time, learn on the earlier part, judge on the later."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -8,7 +7,6 @@ import numpy as np
 
 from whybuy import columns as c
 from whybuy.causal.clusters import Ints
-from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.errors import QuestionError
 from whybuy.events.log import EventLog
@@ -18,9 +16,9 @@ from whybuy.recommend.backtest.judge import BY_P_BUY, POLICIES, THIS, Judged, ju
 from whybuy.recommend.backtest.learn import learn, number_items
 from whybuy.recommend.backtest.slates import Reading, Survey, survey
 from whybuy.recommend.backtest.softened import TEMPERATURE
-from whybuy.recommend.evaluate import LoggedFeedback, PolicyComparison, PolicyValue, compare
+from whybuy.recommend.evaluate import LoggedFeedback, PolicyComparison, compare
 from whybuy.recommend.store import connection, parquet_list
-from whybuy.recommend.terms import terms_of
+from whybuy.recommend.terms import rejected_propensities, terms_of
 
 TAUGHT = 0.6
 """The share of slates, the first in time, that everything is learned on."""
@@ -60,11 +58,11 @@ def evaluate_log(
         from_ms = _cut(surveyed)
         learned = learn(con, log, terms, reading=reading, before_ms=from_ms, scratch=scratch, report=report)
         judged = judge(con, log, learned, surveyed, from_ms=from_ms, report=report)
-        notes = _notes(con, surveyed, judged)
+        notes = _notes(con, log, surveyed, judged)
     refused = {} if learned.why_no_lift is None else dict.fromkeys((THIS, BY_P_BUY), learned.why_no_lift)
     times = surveyed.times
     return Evaluation(
-        comparison=_compared(judged, [name for name in POLICIES if name not in refused], reading, seed),
+        comparison=_compared(judged, [name for name in POLICIES if name not in refused], seed),
         refused=refused,
         reward=reading.reward,
         horizon=duration_text(reading.horizon_ms),
@@ -130,46 +128,26 @@ def _cut(surveyed: Survey) -> int:
     times = surveyed.times
     from_ms = int(np.quantile(times, TAUGHT, method="higher")) if len(times) else 0
     if not (times < from_ms).any():
-        why = "; ".join(f"{n:,} {words}" for words, n in surveyed.left_out_in_words.items())
+        why = "; ".join(f"{n:,} impressions {words}" for words, n in surveyed.left_out_in_words.items())
+        n_slates = f"{len(times):,} slates, all of one time," if len(times) else "No slate"
         raise QuestionError.of(
-            found=f"{len(times):,} slates can be judged, none of them later than others{f' ({why})' if why else ''}",
+            found=f"{n_slates} can be judged{f' ({why})' if why else ''}",
             needed="slates at several times, of which the earlier ones teach and the later ones judge",
-            do="Bring a longer log, or mend what leaves impressions out",
+            do="Log what is missing there, or bring a longer log" if why else "Bring a longer log",
         )
     return from_ms
 
 
-def _compared(judged: Judged, policies: list[str], reading: Reading, seed: int) -> PolicyComparison:
-    """Return the comparison, without numbers where too few rewards were to be expected.
-
-    Rare rewards on items of large weight are what an interval cannot see before they happen. So expected ones are
-    counted, the users' worth of a policy times the share of users with a reward, and not those that happened.
-    """
+def _compared(judged: Judged, policies: list[str], seed: int) -> PolicyComparison:
     feedback = LoggedFeedback.of(judged.item, judged.reward, judged.propensity, users=judged.user)
-    found = compare(feedback, {name: judged.policies[name] for name in policies}, estimator="snips", seed=seed)
-    share = float((feedback.by_user(feedback.reward) > 0).mean())
-    values = tuple(_told(value, share, reading) for value in found.values)
-    untold = {value.policy for value in values if value.value is None}
-    differences = tuple(one for one in found.differences if not untold & {one.policy, one.against})
-    return replace(found, values=values, differences=differences)
-
-
-def _told(found: PolicyValue, share: float, reading: Reading) -> PolicyValue:
-    worth = found.overlap.effective_users
-    if found.value is None or share * worth >= MIN_OUTCOME_USERS:
-        return found
-    reason = (
-        f"The log holds {worth:,.0f} users' worth of what the policy would do, of whom {share * worth:.0f} are "
-        f"expected to {reading.reward}; {MIN_OUTCOME_USERS} are needed."
-    )
-    return replace(found, value=None, reasons=(reason,))
+    return compare(feedback, {name: judged.policies[name] for name in policies}, estimator="snips", seed=seed)
 
 
 def _span(times: Ints) -> Span:
     return Span(first_ms=int(times.min()), last_ms=int(times.max()), n_slates=len(times))
 
 
-def _notes(con: duckdb.DuckDBPyConnection, surveyed: Survey, judged: Judged) -> tuple[str, ...]:
+def _notes(con: duckdb.DuckDBPyConnection, log: EventLog, surveyed: Survey, judged: Judged) -> tuple[str, ...]:
     """Return what has to be known beside the numbers, in words."""
     reading = surveyed.reading
     horizon = duration_text(reading.horizon_ms)
@@ -188,6 +166,7 @@ def _notes(con: duckdb.DuckDBPyConnection, surveyed: Survey, judged: Judged) -> 
             f"The log has no purchases: a click within {horizon} of showing counts, and clicks stand in the place of "
             "purchases in what is learned. `whybuy recommend` counts purchases, and has no lift on this log."
         )
+    notes += [f"{note}." for note in rejected_propensities(log)]
     if judged.n_before:
         notes.append(
             f"{judged.n_before:,} items shown had a {reading.reward} within {horizon} before and none after: "
@@ -210,4 +189,5 @@ def _names(con: duckdb.DuckDBPyConnection, items: Ints) -> str:
     query = f"SELECT {c.ITEM} FROM items WHERE item IN (SELECT unnest($items)) ORDER BY item LIMIT {_NAMED}"
     names = [name for (name,) in con.execute(query, {"items": items.tolist()}).fetchall()]
     more = len(items) - len(names)
-    return f"{len(items):,} items ({', '.join(names)}{f' and {more:,} more' if more else ''})"
+    noun = "item" if len(items) == 1 else "items"
+    return f"{len(items):,} {noun} ({', '.join(names)}{f' and {more:,} more' if more else ''})"

@@ -2,6 +2,10 @@
 
 Weights average 1 wherever logged propensities are right and everything that the policy shows could have been shown, so
 a mean off from 1 tells of what no interval can: wrong propensities, or actions that the log never takes.
+
+Rare rewards on items of large weight are another thing that no interval sees before they happen. So those are counted
+that are to be expected, the users' worth of a policy times the share of users with a reward, and not those that
+happened; amounts that differ count as fewer of equal size. docs/experiments.md has the coverage by that number.
 """
 
 import math
@@ -11,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whybuy.causal.clusters import Float64, clustered_ratio
-from whybuy.causal.grounds import MIN_EFFECTIVE_USERS
+from whybuy.causal.grounds import MIN_EFFECTIVE_USERS, MIN_OUTCOME_USERS
+from whybuy.recommend.evaluate.log import LoggedFeedback
 from whybuy.recommend.evaluate.policies import Target
 from whybuy.recommend.evaluate.rounds import Rounds
 
@@ -32,6 +37,7 @@ class Overlap:
     effective_users : users of equal weight that carry the estimate, (sum W)^2 / sum W^2 over users
     mean_weight, mean_weight_error : average importance weight, expected to be 1, and its error by user, None where one
         user has all of it
+    rewarded_users : of the effective users, how many are to be expected with a reward, all rewards of equal size
     largest_weight : the largest single one, before any clipping
     share_cut, weight_cut : share of weights that were clipped or left to the reward model, and of their sum what was
         taken away by that
@@ -43,6 +49,7 @@ class Overlap:
     effective_users: float
     mean_weight: float
     mean_weight_error: float | None
+    rewarded_users: float
     largest_weight: float
     share_cut: float
     weight_cut: float
@@ -56,8 +63,10 @@ def overlap(target: Target, rounds: Rounds) -> Overlap:
     W, total = log.by_user(rounds.used * counts), float((rounds.weight * counts).sum())
     square = float((W**2).sum())
     error = clustered_ratio(rounds.weight * counts, counts, log.user).std_error
+    effective = float(W.sum()) ** 2 / square if square > 0 else 0.0
     found = Overlap(
-        effective_users=float(W.sum()) ** 2 / square if square > 0 else 0.0,
+        effective_users=effective,
+        rewarded_users=effective * _rewarded(log),
         mean_weight=total / float(counts.sum()),
         mean_weight_error=error if math.isfinite(error) else None,
         largest_weight=float(rounds.weight.max()),
@@ -69,6 +78,15 @@ def overlap(target: Target, rounds: Rounds) -> Overlap:
     unlogged = _unlogged(target, target.every)
     worst = int(unlogged.argmax())
     return replace(found, share_unlogged=float(unlogged.sum()), largest_unlogged=(worst, float(unlogged[worst])))
+
+
+def _rewarded(log: LoggedFeedback) -> float:
+    """Return the share of users with a reward, smaller where a few large rewards make most of the sum."""
+    size = np.abs(log.reward[log.reward != 0])
+    if not len(size):
+        return 0.0
+    alike = float(size.sum()) ** 2 / (len(size) * float((size**2).sum()))
+    return alike * float((log.by_user(np.abs(log.reward)) > 0).mean())
 
 
 def _unlogged(target: Target, every: Float64) -> Float64:
@@ -98,6 +116,12 @@ def missing(found: Overlap, *, models_rewards: bool) -> list[str]:
         reasons.append(
             f"The log holds {found.effective_users:.0f} users' worth of what the policy would do; "
             f"{MIN_EFFECTIVE_USERS:.0f} are needed."
+        )
+    elif found.rewarded_users < MIN_OUTCOME_USERS:
+        reasons.append(
+            f"The log holds {found.effective_users:,.0f} users' worth of what the policy would do, of whom "
+            f"{found.rewarded_users:.0f} are expected to bring a reward (fewer where amounts differ); "
+            f"{MIN_OUTCOME_USERS} are needed."
         )
     elif not reasons and abs(found.mean_weight - 1) > _Z * (found.mean_weight_error or 0.0) + MAX_UNLOGGED:
         reasons.append(

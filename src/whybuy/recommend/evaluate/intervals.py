@@ -1,8 +1,10 @@
 """Intervals by user: users are drawn anew with replacement, and every ratio of sums is formed again in each draw.
 
 Rewards are rare and weights skewed, so that a value and its error rise together. Resampled is therefore how far a
-value is from the estimate in units of its own error, either way (the symmetric bootstrap-t); docs/experiments.md has
-the coverage beside that of percentiles, of unequal tails and of the normal interval.
+value is from the estimate in units of its own error (bootstrap-t), either way and on each side, and an end is the
+farther of the two: tails of their own follow the skewness of few and large rewards, and chase noise in differences,
+where the distance either way holds. docs/experiments.md has the coverage beside that of either alone, of percentiles
+and of the normal interval.
 
 A resample is a row of multinomial counts; its value and its clustered error are products of the counts with sums of
 users, so that no row of the log is touched again. Many users are first dealt into bags at random, whose sums vary and
@@ -21,6 +23,7 @@ from whybuy.recommend.evaluate.log import LoggedFeedback, sums_by
 from whybuy.recommend.evaluate.rounds import Rounds
 
 LEVEL = 0.95
+_TAILS = (0.025, 0.975)
 MAX_BAGS = 2_000
 _CELLS = 1_000_000
 """Counts that are held at once: 8 MiB."""
@@ -106,8 +109,9 @@ class Interval:
 def bootstrap(quantities: Sequence[UserSums], *, n_resamples: int, rng: np.random.Generator) -> list[Interval]:
     """Return the interval of every quantity, all from the same resamples of users.
 
-    Source: Hall, On symmetric bootstrap confidence intervals (JRSS B, 1988); users as clusters, Cameron, Gelbach and
-    Miller, Bootstrap-based improvements for inference with clustered errors (REStat, 2008).
+    Source: Hall, On symmetric bootstrap confidence intervals (JRSS B, 1988), the symmetric and the equal-tailed
+    bootstrap-t, of which the outer ends are taken; users as clusters, Cameron, Gelbach and Miller, Bootstrap-based
+    improvements for inference with clustered errors (REStat, 2008).
     """
     if not quantities:
         return []
@@ -138,15 +142,21 @@ def _normal(quantity: UserSums) -> Interval:
 
 
 def _distance(quantity: UserSums, counts: Float64, estimate: float) -> Float64:
-    """Return (b,) how far each resample's value is from the estimate, in its own errors."""
+    """Return (b,) how far each resample's value is above the estimate, in its own errors."""
     values, errors = quantity.values(counts)
     errors[errors <= quantity.rounding] = 0.0  # two policies that differ in a few users alone, none of them drawn
     n = counts.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample without any reward has no error: infinitely far
-        t = np.abs(values - estimate) / (errors * math.sqrt(n / (n - 1)))
+        t = (values - estimate) / (errors * math.sqrt(n / (n - 1)))
     return np.where(values == estimate, 0.0, t)
 
 
 def _around(interval: Interval, distances: Float64) -> Interval:
-    half = float(np.quantile(distances, LEVEL, method="inverted_cdf")) * interval.std_error
-    return replace(interval, low=interval.estimate - half, high=interval.estimate + half)
+    """Return the interval whose ends are the farther ones of the symmetric and of the equal-tailed bootstrap-t."""
+    either = np.quantile(np.abs(distances), LEVEL, method="inverted_cdf")
+    below, above = np.quantile(distances, _TAILS, method="inverted_cdf")
+    return replace(
+        interval,
+        low=interval.estimate - float(max(either, above)) * interval.std_error,
+        high=interval.estimate + float(max(either, -below)) * interval.std_error,
+    )

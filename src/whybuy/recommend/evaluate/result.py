@@ -108,6 +108,7 @@ class PolicyComparison:
             **_columns("", found.value),
             **_columns("more_", more),
             "effective_users": overlap.effective_users,
+            "rewarded_users": overlap.rewarded_users,
             "mean_weight": overlap.mean_weight,
             "largest_weight": overlap.largest_weight,
             "share_cut": overlap.share_cut,

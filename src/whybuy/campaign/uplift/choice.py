@@ -1,0 +1,138 @@
+"""Which learner a log bears, asked of people who did not teach it.
+
+Users are in folds; every learner is taught on the other folds and foretells the effects of each. Two questions are put
+to what it foretold, both with nuisances of the other folds too:
+
+- the *R-loss*, mean (RY - tau RT)^2: is the effect's size right? It is the noise plus the weighted squared error of
+  tau, so the differences between learners mean something and the level does not;
+- the *policy value*: what does treating in its order add over treating as many at random, per person, averaged over all
+  budgets? (:mod:`whybuy.campaign.uplift.rate`: Qini.)
+
+Sizes come first and can often not be told apart: of the learners whose R-loss is within one standard error of the
+least, the one of the highest policy value is chosen. Its effects are then put to scale by the line a + b tau of least
+R-loss, b at least 0. None of these numbers is the answer: the winner of a contest looks better than it is, so the
+answer is computed on people who took no part in it.
+
+Source: Nie and Wager (Biometrika, 2021), equation 4; Schuler, Baiocchi, Tibshirani and Shah, A comparison of methods
+for model selection when estimating individual treatment effects (arXiv:1804.05146, 2018).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whybuy.campaign.uplift.learners import LEARNERS, EffectModel, Foretold, Lesson
+from whybuy.campaign.uplift.rate import Ranking, areas, doubly_robust_scores
+from whybuy.campaign.uplift.rows import UpliftRows
+from whybuy.causal.clusters import Float64, clustered_ratio
+
+N_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """How a learner did on people who did not teach it.
+
+    Attributes
+    ----------
+    excess_loss, excess_error : its R-loss less that of one effect for everybody, and the standard error by user; below
+        0 where its differences between people are worth something
+    behind, behind_error : its R-loss less the least one's
+    policy_value : outcome per person that its order adds over a random one, averaged over all budgets
+    """
+
+    learner: str
+    excess_loss: float
+    excess_error: float
+    behind: float
+    behind_error: float
+    policy_value: float
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The chosen learner.
+
+    Attributes
+    ----------
+    candidates : all of them, as asked
+    foretold : (n,) effects of the people who chose, each by learners that did not see them, put to scale
+    model : the learner taught on all of them, put to scale
+    """
+
+    learner: str
+    candidates: tuple[Candidate, ...]
+    foretold: Float64
+    model: EffectModel
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The line that foretold effects lie nearest to."""
+
+    a: float
+    b: float
+
+    def __call__(self, tau: Float64) -> Float64:
+        return self.a + self.b * tau
+
+
+def choose(rows: UpliftRows, learners: tuple[str, ...], *, seed: int) -> Chosen:
+    """Return the learner that these people bear, taught on all of them."""
+    fold = rows.folds(N_FOLDS)
+    tau = {name: np.empty(len(fold)) for name in learners}
+    e, mu0, mu1 = (np.empty(len(fold)) for _ in range(3))
+    for k in range(N_FOLDS):
+        mine = fold == k
+        lesson, others = Lesson(rows.keep(~mine), seed=seed), rows.keep(mine)
+        seen = lesson.foretold(others)
+        e[mine], mu0[mine], mu1[mine] = np.clip(seen.e, 0.01, 0.99), seen.mu0, seen.mu1
+        for name in learners:
+            tau[name][mine] = LEARNERS[name](lesson)(others.X)
+    judging = Foretold(e, mu0, mu1)
+    candidates = _judged(rows, tau, judging)
+    name = _best(candidates).learner
+    scale = _to_scale(rows, tau[name], judging)
+    model = LEARNERS[name](Lesson(rows, seed=seed))
+    return Chosen(name, candidates, scale(tau[name]), lambda X: scale(model(X)))
+
+
+def _judged(rows: UpliftRows, tau: dict[str, Float64], judging: Foretold) -> tuple[Candidate, ...]:
+    RT, RY = rows.T - judging.e, rows.Y - judging.m
+    scores = doubly_robust_scores(rows.T, rows.Y, judging.e, judging.mu0, judging.mu1)
+    loss = {name: (RY - effect * RT) ** 2 for name, effect in tau.items()}
+    one = (RY - (RT @ RY) / (RT @ RT) * RT) ** 2
+    least = min(loss.values(), key=lambda of: float(of.mean()))
+    found = []
+    for name, mine in loss.items():
+        excess, behind = (clustered_ratio(mine - other, 1.0, rows.user) for other in (one, least))
+        ranking = Ranking(tau[name], rows.user)
+        found.append(
+            Candidate(
+                learner=name,
+                excess_loss=excess.value,
+                excess_error=excess.std_error,
+                behind=behind.value,
+                behind_error=behind.std_error,
+                policy_value=float(areas(ranking.shared(scores[ranking.order]))[1]),
+            )
+        )
+    return tuple(found)
+
+
+def _best(candidates: tuple[Candidate, ...]) -> Candidate:
+    """Return the highest policy value among those whose R-loss may be the least."""
+    near = [c for c in candidates if c.behind <= c.behind_error]
+    return max(near, key=lambda c: c.policy_value)
+
+
+def _to_scale(rows: UpliftRows, tau: Float64, judging: Foretold) -> _Scale:
+    """Return the line a + b tau of least R-loss; one effect for everybody where b would be below 0."""
+    RT, RY = rows.T - judging.e, rows.Y - judging.m
+    average = float(RT @ RY / (RT @ RT))
+    middle = float(np.average(tau, weights=RT**2))
+    away = (tau - middle) * RT
+    if float(away @ away) <= 1e-20 * float(RT @ RT):
+        return _Scale(average, 0.0)
+    slope = max(0.0, float(away @ (RY - average * RT) / (away @ away)))
+    return _Scale(average - slope * middle, slope)
