@@ -22,14 +22,13 @@ from whybuy.recommend.candidates import load_places, load_touched
 from whybuy.recommend.catalog import load_facts, load_items
 from whybuy.recommend.lift import load_lifts
 from whybuy.recommend.moves import load_effects, moved_sql
+from whybuy.recommend.personal.asked import Asker, learn_from_log
 from whybuy.recommend.ranking import ANSWER_COLUMNS, load_ranked
 from whybuy.recommend.store import connection, load_events, quoted, write_query
 from whybuy.recommend.terms import Terms, terms_of
 from whybuy.recommend.wanted import load_wanted
 
 _TABLES = ("items", "lifts", "exposed", "followers", "places", "effects", "effect_shares")
-_PEOPLE_AT_ONCE = 10_000
-"""About 3 million candidates at once."""
 
 
 def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, report: Report = quiet) -> None:
@@ -53,6 +52,7 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
         terms = terms_of(con, log, config)
         load_facts(con, log, terms, report)
         terms = load_lifts(con, log, terms, scratch, report)
+        learn_from_log(con, log, terms, folder, report)
         load_places(con)
         load_effects(con, effects_path, terms)
         for table in _TABLES:
@@ -81,7 +81,8 @@ def recommend_users(folder: Path, log: EventLog, user_ids: list[str], k: int) ->
         con.execute(
             f"CREATE TEMP TABLE wanted AS SELECT unnest($ids) AS {c.USER}", {"ids": list(dict.fromkeys(user_ids))}
         )
-        answers = pa.concat_tables(list(_answers(con, [log.shards], terms, k, wanted=True)))
+        asker = Asker.of(folder, terms)
+        answers = pa.concat_tables(list(_answers(con, [log.shards], terms, k, asker, wanted=True)))
         notes = _notes(con, terms, k)
     rows: dict[str, list[Recommendation]] = {user: [] for user in user_ids}
     for row in answers.to_pylist():
@@ -126,7 +127,8 @@ def recommend_all(
         if users is not None:
             load_wanted(con, users)
         note = " ".join(_notes(con, terms, k))
-        parts = _answers(con, [(shard,) for shard in log.shards], terms, k, wanted=users is not None)
+        asker = Asker.of(folder, terms)
+        parts = _answers(con, [(shard,) for shard in log.shards], terms, k, asker, wanted=users is not None)
         try:
             _write(parts, output, note=note, total=len(log.shards), report=report)
         except OSError as error:
@@ -156,13 +158,19 @@ def _open(con: duckdb.DuckDBPyConnection, folder: Path, k: int) -> Terms:
     return Terms.open(folder)
 
 
-def _answers(
-    con: duckdb.DuckDBPyConnection, groups: list[tuple[Path, ...]], terms: Terms, k: int, *, wanted: bool
+def _answers(  # noqa: PLR0913 - of whom, from what, and how many
+    con: duckdb.DuckDBPyConnection,
+    groups: list[tuple[Path, ...]],
+    terms: Terms,
+    k: int,
+    asker: Asker,
+    *,
+    wanted: bool,
 ) -> Iterator[pa.Table]:
     """Yield the ranked rows of every group of shards (perhaps none), then those of wanted people without an event."""
     for shards in groups:
         n = load_events(con, shards, only="wanted" if wanted else "")
-        yield _answers_of_people(con, terms, k, n)
+        yield _answers_of_people(con, terms, k, n, asker)
         if wanted:
             con.execute(f"DELETE FROM wanted WHERE {c.USER} IN (SELECT {c.USER} FROM people)")
     if wanted:
@@ -172,16 +180,18 @@ def _answers(
                 SELECT CAST(row_number() OVER (ORDER BY {c.USER}) - 1 AS INTEGER) AS u, {c.USER} FROM wanted"""
         )
         n = con.execute("SELECT count(*) FROM people").fetchall()[0][0]
-        yield _answers_of_people(con, terms, k, int(n))
+        yield _answers_of_people(con, terms, k, int(n), asker)
 
 
-def _answers_of_people(con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_people: int) -> pa.Table:
+def _answers_of_people(
+    con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_people: int, asker: Asker
+) -> pa.Table:
     """Return the ranked rows of the people of the table ``people``, whose events are in ``ev``."""
     load_touched(con, terms)
     con.execute(moved_sql(terms))
     parts = [_SCHEMA.empty_table()]
-    for first in range(0, n_people, _PEOPLE_AT_ONCE):
-        load_ranked(con, terms, people=(first, first + _PEOPLE_AT_ONCE), k=k)
+    for first in range(0, n_people, asker.people_at_once):
+        load_ranked(con, terms, asker, people=(first, first + asker.people_at_once), k=k)
         found = con.sql(f"SELECT {', '.join(ANSWER_COLUMNS)} FROM ranked ORDER BY u, rank").to_arrow_table()
         parts.append(found.cast(_SCHEMA))
     return pa.concat_tables(parts)

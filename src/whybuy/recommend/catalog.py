@@ -35,6 +35,7 @@ def load_items(con: duckdb.DuckDBPyConnection, log: EventLog) -> None:
         CREATE OR REPLACE TABLE items AS
         SELECT CAST(file_row_number AS INTEGER) AS item, {c.ITEM}, CAST({c.CATEGORY} AS VARCHAR) AS path,
                CAST({c.BRAND} AS VARCHAR) AS {c.BRAND}, CAST({c.TITLE} AS VARCHAR) AS {c.TITLE},
+               TRY_CAST({c.PRICE} AS DOUBLE) AS {c.PRICE},
                coalesce(TRY_CAST(CAST({c.AVAILABLE} AS VARCHAR) AS BOOLEAN), true) AS on_sale,
                CAST({c.N_EVENTS} AS BIGINT) AS n_events
         FROM read_parquet({source}, file_row_number = true)

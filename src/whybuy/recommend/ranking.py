@@ -15,6 +15,7 @@ import duckdb
 from whybuy import columns as c
 from whybuy.recommend.candidates import load_candidates
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
+from whybuy.recommend.personal.asked import Asker
 from whybuy.recommend.reasons import reason_sql
 from whybuy.recommend.terms import Terms
 
@@ -27,11 +28,15 @@ BASIS = "basis"
 ANSWER_REASON = c.REASON
 
 
-def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[int, int], k: int) -> None:
+def load_ranked(
+    con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, people: tuple[int, int], k: int
+) -> None:
     """Make ``ranked``: up to ``k`` rows of every user from ``people[0]`` to before ``people[1]``, with their
     reasons.
     """
     load_candidates(con, terms, people=people, k=k)
+    asker.load_more_candidates(con, people)
+    asker.load_lifts(con)
     # A lift measured from impressions stays as measured; p_buy and the order of items without a lift take the addition.
     in_lift = "adds" if terms.basis == "view" else "0"
     half = "adds_half" if terms.basis == "view" else "0"
@@ -52,11 +57,14 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[i
             LEFT JOIN touched t ON t.u = k.u AND t.item = k.item
             LEFT JOIN added a ON a.u = k.u AND a.item = k.item
         )
-        SELECT j.*, l.lift + {in_lift} AS lift,
+        SELECT j.*, coalesce(o.lift, l.lift + {in_lift}) AS lift,
                l.lift + {in_lift} - sqrt((l.lift - l.lift_low) ** 2 + {half} ** 2) AS lift_low,
                l.lift + {in_lift} + sqrt((l.lift_high - l.lift) ** 2 + {half} ** 2) AS lift_high,
-               CASE WHEN l.p_buy IS NOT NULL THEN least(greatest(l.p_buy + adds, 0), 1) END AS p_buy, l.n_users, l.own
+               coalesce(
+                   o.p_buy, CASE WHEN l.p_buy IS NOT NULL THEN least(greatest(l.p_buy + adds, 0), 1) END
+               ) AS p_buy, l.n_users, l.own, o.alone
         FROM joined j LEFT JOIN lifts l ON l.item = j.item AND l.state = j.state
+        LEFT JOIN personal o ON o.u = j.u AND o.item = j.item
         """
     )
     con.execute(
@@ -66,6 +74,12 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[i
             PARTITION BY u ORDER BY last, lift DESC NULLS LAST, adds DESC, strength DESC, near DESC, place
         ) AS rank FROM weighed QUALIFY rank <= {k}
         """
+    )
+    asker.load_intervals(con)
+    con.execute(
+        """CREATE OR REPLACE TEMP TABLE chosen AS
+           SELECT c.* REPLACE (coalesce(low, lift_low) AS lift_low, coalesce(high, lift_high) AS lift_high)
+           FROM chosen c LEFT JOIN intervals USING (u, item)"""
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(reason=reason_sql(terms))}")
 

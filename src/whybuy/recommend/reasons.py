@@ -10,6 +10,8 @@ from whybuy.recommend.terms import Terms
 
 _OWN = 0.05
 """Below this weight of an item's own data the figure is called that of its kind."""
+_RARELY, _ANYWAY = 0.25, 0.75
+"""Of those who buy it when shown, the share who would have bought it unshown."""
 FEW_BOUGHT = 20
 """Below this many purchases after showing in the whole log every lift says so."""
 COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
@@ -19,7 +21,8 @@ def reason_sql(terms: Terms) -> str:
     """Return the expression over chosen ``r``, its item ``i``, the followed item ``f`` and the exposures ``x``."""
     return f"""
         trim(CASE WHEN is_known THEN {_standing(terms)} ELSE {quoted(COLD)} END
-        || CASE WHEN r.lift IS NULL THEN {_no_lift(terms)} ELSE {_lift(terms)} END
+        || CASE WHEN r.lift IS NULL THEN {_no_lift(terms)} WHEN r.alone IS NOT NULL THEN {_own_lift(terms)}
+           ELSE {_lift(terms)} END
         || {_source(terms)}
         || CASE WHEN r.said IS NOT NULL THEN {_effect(terms)} ELSE '' END)
     """
@@ -57,6 +60,19 @@ def _lift(terms: Terms) -> str:
                 || ' in this situation, '
                 || CASE WHEN r.own < {_OWN} THEN 'too few to tell it from others of its kind'
                    ELSE 'and the figure is drawn to that of its kind' END END || '). '"""
+
+
+def _own_lift(terms: Terms) -> str:
+    """Say what showing changes for people like this one, and whether they would find the item by themselves."""
+    within = quoted(f" purchases of it in 100 within {terms.horizon} ")
+    return f"""'Shown to people like you it ' || CASE WHEN r.lift >= 0 THEN 'adds ' ELSE 'takes away ' END
+        || printf('%.2f', 100 * abs(r.lift)) || {within}
+        || printf('(%+.2f to %+.2f', 100 * r.lift_low, 100 * r.lift_high)
+        || CASE WHEN r.lift_low < 0 AND r.lift_high > 0 THEN ': it may be nothing); ' ELSE '); ' END
+        || CASE WHEN r.lift < 0 THEN 'showing it puts people off. '
+           WHEN r.alone < {_RARELY} * r.p_buy THEN 'they rarely find it alone. '
+           WHEN r.alone > {_ANYWAY} * r.p_buy THEN 'most who buy it would have done so anyway. '
+           ELSE printf('without, %.2f buy it. ', 100 * r.alone) END"""
 
 
 def _no_lift(terms: Terms) -> str:

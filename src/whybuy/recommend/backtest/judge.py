@@ -12,6 +12,7 @@ from whybuy.progress import Report
 from whybuy.recommend.backtest.learn import Learned
 from whybuy.recommend.backtest.slates import Reading, Survey, load_feedback, load_slates
 from whybuy.recommend.backtest.softened import drawn_given_slate, shown_by_rank
+from whybuy.recommend.personal.learn import PersonalLifts
 from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, HAD_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS
 
@@ -19,6 +20,8 @@ THIS, POPULAR, BY_P_BUY, RANDOM = "this policy", "popular", "by P(buy)", "random
 POLICIES = (THIS, BY_P_BUY, POPULAR, RANDOM)
 _CELLS_AT_ONCE = 4_000_000
 """Places of items held at once: 32 MB."""
+_LIFTS_AT_ONCE = 400_000
+"""Lifts asked for at once, with what is known of every pair: 200 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,19 +147,53 @@ def _ranks(con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, rounds
     column = np.searchsorted(items, item)
     found = {POPULAR: popular[column], THIS: np.empty(len(item), np.int64), BY_P_BUY: np.empty(len(item), np.int64)}
     every = np.unique(rounds)
-    size = max(1, _CELLS_AT_ONCE // len(items))
+    cells = _CELLS_AT_ONCE if learned.personal is None else _LIFTS_AT_ONCE
+    size = max(1, cells // len(items))
     for first in range(0, len(every), size):
         block = every[first : first + size]
         at = slice(*np.searchsorted(rounds, [block[0], block[-1] + 1]))
         row = np.searchsorted(block, rounds[at])
         known = _known(con, items, block, learned)
-        for name, line in ((THIS, learned.by_lift), (BY_P_BUY, learned.by_p_buy)):
-            places = np.broadcast_to(line[items, 0, 0], (len(block), len(items))).copy()
-            places[known.row, known.column] = line[items[known.column], known.state, known.last]
+        for name, places in _places(con, learned, items, block, known).items():
             own = places[row, column[at]]
             ahead = np.concatenate([(places[r] < own[i, None]).sum(axis=1) for i, r in _parts(row, len(items))])
             found[name][at] = 1 + ahead
     return found
+
+
+def _places(
+    con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, block: Ints, known: "_Known"
+) -> dict[str, Float64]:
+    """Return, by learned policy, (n_rounds, n_items) numbers by which items stand in line, the least first."""
+    found = {}
+    for name, line in ((THIS, learned.by_lift), (BY_P_BUY, learned.by_p_buy)):
+        places = np.broadcast_to(line[items, 0, 0], (len(block), len(items))).astype(float)
+        places[known.row, known.column] = line[items[known.column], known.state, known.last]
+        found[name] = places
+    if learned.personal is None:
+        return found
+    lift, p_buy = _by_person(con, learned.personal, items, block)
+    shown = learned.personal.model.n_shown[items] > 0
+    last = np.zeros(lift.shape, bool)
+    last[known.row, known.column] = known.last == 1
+    # A chance lies within one of zero: items without a lift come after it in their own line, just bought ones after all.
+    for name, score in ((THIS, lift), (BY_P_BUY, p_buy)):
+        found[name] = np.where(shown, -score, 2 + found[name]) + np.where(last, 2.0 * found[name].max() + 4, 0.0)
+    return found
+
+
+def _by_person(
+    con: duckdb.DuckDBPyConnection, personal: PersonalLifts, items: Ints, block: Ints
+) -> tuple[Float64, Float64]:
+    """Return the lift and P(buy | shown) of every item in every round, (n_rounds, n_items) each."""
+    found = con.execute(
+        "SELECT round, u, t FROM rounds WHERE round BETWEEN $first AND $last ORDER BY round",
+        {"first": int(block[0]), "last": int(block[-1])},
+    ).fetchnumpy()
+    at = np.isin(found["round"], block)
+    user, ts = (np.repeat(np.asarray(found[name], np.int64)[at], len(items)) for name in ("u", "t"))
+    lifts = personal.of(con, user, np.tile(items, len(block)), ts, intervals=False)
+    return lifts.lift.reshape(-1, len(items)), lifts.p_shown.reshape(-1, len(items))
 
 
 def _parts(row: Ints, width: int) -> Iterator[tuple[slice, Ints]]:

@@ -6,6 +6,7 @@ Items are numbered by id, as their commonness in the whole log would tell of wha
 on sale: what is out of stock today says nothing of then.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from whybuy.recommend.backtest.slates import Reading
 from whybuy.recommend.candidates import load_places
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE, load_facts, load_items
 from whybuy.recommend.lift import load_lifts
-from whybuy.recommend.store import parquet_list, quoted
+from whybuy.recommend.personal.asked import has_grounds, windows_ms
+from whybuy.recommend.personal.learn import PersonalLifts, learn_lifts
+from whybuy.recommend.store import load_events, parquet_list, quoted
 from whybuy.recommend.terms import STATES, Terms
 
 
@@ -36,6 +39,7 @@ class Learned:
     popular : (n_items,) by the number of buyers
     repeated : (n_items,) bool, people buy it repeatedly
     why_no_lift : why lifts cannot be told, None where they can
+    personal : lifts by person, which then take the place of ``by_lift`` and ``by_p_buy``; None where they cannot be told
     """
 
     by_lift: Ints
@@ -43,6 +47,7 @@ class Learned:
     popular: Ints
     repeated: npt.NDArray[np.bool_]
     why_no_lift: str | None
+    personal: PersonalLifts | None
 
 
 def number_items(con: duckdb.DuckDBPyConnection, log: EventLog) -> None:
@@ -84,7 +89,18 @@ def learn(  # noqa: PLR0913 - what, from where, until when, and where to put and
     load_facts(con, earlier, terms, report)
     terms = load_lifts(con, earlier, terms, scratch, report)
     load_places(con)
-    return _learned(con, terms.why_no_lift)
+    return _learned(con, terms.why_no_lift, _personal(con, earlier, terms))
+
+
+def _personal(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms) -> PersonalLifts | None:
+    def parts() -> Iterator[None]:
+        for shard in log.shards:
+            load_events(con, [shard])
+            yield
+
+    if not has_grounds(terms):
+        return None
+    return learn_lifts(con, parts, terms, windows_ms=windows_ms(terms))
 
 
 def _write_before(con: duckdb.DuckDBPyConnection, whole: Path, part: Path, before_ms: int, reading: Reading) -> None:
@@ -102,7 +118,7 @@ def _write_before(con: duckdb.DuckDBPyConnection, whole: Path, part: Path, befor
     )
 
 
-def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None) -> Learned:
+def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None, personal: PersonalLifts | None) -> Learned:
     found = con.execute(
         f"""SELECT place, place_bought, buyers >= {REPEAT_BUYERS} AND repeat_buyers >= {REPEAT_SHARE} * buyers AS again
             FROM items JOIN places USING (item) ORDER BY item"""
@@ -119,6 +135,7 @@ def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None) -> Learned
         popular=np.asarray(found["place_bought"], np.int64),
         repeated=np.asarray(found["again"], bool),
         why_no_lift=why_no_lift,
+        personal=personal,
     )
 
 

@@ -45,6 +45,7 @@ class Network(nn.Module):
 
     def __init__(self, n_state: int, n_features: int, n_pair: int, n_items: int) -> None:
         super().__init__()
+        self.widths = (n_state, n_features, n_pair, n_items)
         self.person = nn.Linear(n_state, _WIDTH)
         self.curved_person = nn.Sequential(nn.Linear(n_state, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _WIDTH))
         self.own_vector = nn.Embedding(n_items, _WIDTH)
