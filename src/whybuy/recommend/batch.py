@@ -158,7 +158,7 @@ def _open(con: duckdb.DuckDBPyConnection, folder: Path, k: int) -> Terms:
     return Terms.open(folder)
 
 
-def _answers(  # noqa: PLR0913 - of whom, from what, and how many
+def _answers(
     con: duckdb.DuckDBPyConnection,
     groups: list[tuple[Path, ...]],
     terms: Terms,
@@ -183,9 +183,7 @@ def _answers(  # noqa: PLR0913 - of whom, from what, and how many
         yield _answers_of_people(con, terms, k, int(n), asker)
 
 
-def _answers_of_people(
-    con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_people: int, asker: Asker
-) -> pa.Table:
+def _answers_of_people(con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_people: int, asker: Asker) -> pa.Table:
     """Return the ranked rows of the people of the table ``people``, whose events are in ``ev``."""
     load_touched(con, terms)
     con.execute(moved_sql(terms))

@@ -28,9 +28,7 @@ BASIS = "basis"
 ANSWER_REASON = c.REASON
 
 
-def load_ranked(
-    con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, people: tuple[int, int], k: int
-) -> None:
+def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, people: tuple[int, int], k: int) -> None:
     """Make ``ranked``: up to ``k`` rows of every user from ``people[0]`` to before ``people[1]``, with their
     reasons.
     """

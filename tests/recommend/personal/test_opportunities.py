@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whybuy.recommend.personal.covariates import Histories, Items
-from whybuy.recommend.personal.opportunities import CONTROLS_PER_SLATE, EventLine, opportunities
+from whybuy.recommend.personal.opportunities import CONTROLS_PER_SLATE, QUIET_PER_USER, EventLine, opportunities
 from whybuy.recommend.terms import Terms
 
 DAY = 86_400_000
@@ -32,14 +32,34 @@ def seen_by_day_0(n_items: int) -> np.ndarray:
 def test_a_slate_gives_its_items_and_controls_that_stand_for_the_rest():
     con = events([(0, DAY, "impression", 3, 0.2, 1), (0, DAY, "impression", 5, 0.1, 2)])
     found = opportunities(con, seen_by_day_0(40), TERMS, np.random.default_rng(0))
-    shown = found.rows(found.shown)
-    assert shown.item.tolist() == [3, 5]
-    assert shown.propensity.tolist() == [0.2, 0.1]
-    controls = found.rows(~found.shown)
-    assert not np.isin(controls.item, [3, 5]).any()
-    assert len(set(controls.item.tolist())) == len(controls) <= CONTROLS_PER_SLATE
-    assert controls.weight.sum() == pytest.approx(38)
-    assert np.isnan(controls.propensity).all()
+    assert found.item[found.shown].tolist() == [3, 5]
+    assert found.propensity[found.shown] == pytest.approx([1 - 0.8**2, 1 - 0.9**2])
+    controls = ~found.shown & ~found.quiet
+    assert not np.isin(found.item[controls], [3, 5]).any()
+    assert len(set(found.item[controls].tolist())) == controls.sum() <= CONTROLS_PER_SLATE
+    assert found.weight[controls].sum() == pytest.approx(38)
+    assert np.isnan(found.propensity[controls]).all()
+
+
+def test_all_buyers_among_the_controls_are_kept_and_the_rest_stand_for_the_rest():
+    rows = [(0, DAY, "impression", 3, 0.2, 1), *((0, DAY + k, "purchase", 10 + k, None, None) for k in range(1, 16))]
+    found = opportunities(events(rows), seen_by_day_0(400), TERMS, np.random.default_rng(0))
+    controls = ~found.shown & ~found.quiet
+    bought = controls & found.outcome
+    assert sorted(found.item[bought].tolist()) == list(range(11, 26))
+    assert (found.weight[bought] == 1).all()
+    assert found.weight[controls & ~found.outcome].sum() == pytest.approx(400 - 1 - 15)
+
+
+def test_quiet_moments_are_a_horizon_apart_and_far_from_slates():
+    rows = [(0, DAY // 4, "view", 1, None, None), (0, 30 * DAY + DAY // 2, "impression", 0, 0.5, 1)]
+    found = opportunities(events(rows), seen_by_day_0(5), TERMS, np.random.default_rng(0))
+    moments = np.unique(found.ts[found.quiet])
+    assert 0 < len(moments) <= QUIET_PER_USER
+    assert (moments % DAY == DAY // 2).all()
+    assert np.abs(moments - (30 * DAY + DAY // 2)).min() > DAY
+    assert moments.min() > DAY // 4
+    assert not found.shown[found.quiet].any()
 
 
 def test_what_was_not_on_show_yet_is_no_candidate():
@@ -47,8 +67,9 @@ def test_what_was_not_on_show_yet_is_no_candidate():
     first[:4] = 0
     con = events([(0, DAY, "impression", 0, 0.5, 1)])
     found = opportunities(con, first, TERMS, np.random.default_rng(0))
-    assert set(found.item[~found.shown].tolist()) <= {1, 2, 3}
-    assert found.weight[~found.shown].sum() == pytest.approx(3)
+    controls = ~found.shown & (found.ts == DAY)
+    assert set(found.item[controls].tolist()) <= {1, 2, 3}
+    assert found.weight[controls].sum() == pytest.approx(3)
 
 
 def test_the_outcome_is_a_later_purchase_of_the_item_within_the_horizon():
@@ -63,7 +84,7 @@ def test_the_outcome_is_a_later_purchase_of_the_item_within_the_horizon():
     )
     found = opportunities(con, seen_by_day_0(2), TERMS, np.random.default_rng(0))
     assert found.outcome[found.shown].tolist() == [True, True, False, False]
-    assert not found.outcome[~found.shown].any()
+    assert not found.outcome[~found.shown & ~found.quiet].any()
 
 
 def test_bought_at_that_very_moment_or_without_follow_up_is_left_out():
@@ -75,7 +96,8 @@ def test_bought_at_that_very_moment_or_without_follow_up_is_left_out():
         ]
     )
     found = opportunities(con, seen_by_day_0(1), TERMS, np.random.default_rng(0))
-    assert len(found) == 0
+    assert not found.shown.any()
+    assert found.ts.max() + TERMS.horizon_ms <= TERMS.end_ms
 
 
 @pytest.mark.parametrize("p", [None, 0.0, 1.5, -0.1])
@@ -83,7 +105,7 @@ def test_an_impression_without_a_usable_probability_is_neither_shown_nor_not(p):
     con = events([(0, DAY, "impression", 0, p, 1), (0, DAY, "impression", 1, 0.5, 2)])
     found = opportunities(con, seen_by_day_0(3), TERMS, np.random.default_rng(0))
     assert found.item[found.shown].tolist() == [1]
-    assert 0 not in found.item[~found.shown]
+    assert 0 not in found.item[~found.shown & ~found.quiet]
     assert found.n_unusable == 1
 
 
@@ -120,4 +142,5 @@ def test_covariates_know_nothing_of_the_moment_itself_or_later():
     found = dict(zip(names, whole[0].tolist(), strict=True))
     assert found["times ever looked at the item"] == pytest.approx(np.log(3))
     assert found["times within 1 days looked at its category"] == pytest.approx(np.log(2))
-    assert np.isnan(found["hours since bought the item"])
+    assert found["how lately looked at the item"] == pytest.approx(1 / 5)
+    assert found["how lately bought the item"] == 0

@@ -176,7 +176,7 @@ def _places(
     shown = learned.personal.model.n_shown[items] > 0
     last = np.zeros(lift.shape, bool)
     last[known.row, known.column] = known.last == 1
-    # A chance lies within one of zero: items without a lift come after it in their own line, just bought ones after all.
+    # A chance lies within one of zero: items without a lift come after it in their own line, just bought ones last.
     for name, score in ((THIS, lift), (BY_P_BUY, p_buy)):
         found[name] = np.where(shown, -score, 2 + found[name]) + np.where(last, 2.0 * found[name].max() + 4, 0.0)
     return found

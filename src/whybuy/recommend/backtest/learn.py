@@ -39,7 +39,7 @@ class Learned:
     popular : (n_items,) by the number of buyers
     repeated : (n_items,) bool, people buy it repeatedly
     why_no_lift : why lifts cannot be told, None where they can
-    personal : lifts by person, which then take the place of ``by_lift`` and ``by_p_buy``; None where they cannot be told
+    personal : lifts by person, which then take the place of ``by_lift`` and ``by_p_buy``; None where there are none
     """
 
     by_lift: Ints

@@ -1,7 +1,7 @@
 """The lift model in the path of answers: learned once per build, asked for every person's candidates.
 
-A log whose impressions carry probabilities, with enough purchases after showing, has lifts by person and item; any other
-keeps those by item and state (``whybuy.recommend.lift``), and the answers say which.
+A log whose impressions carry probabilities, with enough purchases after showing, has lifts by person and item; any
+other keeps those by item and state (``whybuy.recommend.lift``), and the answers say which.
 """
 
 from collections.abc import Iterator
@@ -100,7 +100,8 @@ class Asker:
             near = self._nearest(con, who)  # noqa: F841 - DuckDB reads it by name
             more = "SELECT u, item FROM near SEMI JOIN places USING (item)"
         con.execute(
-            f"INSERT INTO candidates SELECT u, item, 0.0, NULL, false FROM ({more}) m ANTI JOIN candidates USING (u, item)"
+            f"""INSERT INTO candidates
+                SELECT u, item, 0.0, NULL, false FROM ({more}) m ANTI JOIN candidates USING (u, item)"""
         )
 
     def _nearest(self, con: duckdb.DuckDBPyConnection, who: str) -> pa.Table:
@@ -118,7 +119,7 @@ class Asker:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE personal (u INTEGER, item INTEGER, lift DOUBLE, p_buy DOUBLE, alone DOUBLE)"
         )
-        pairs = f"""SELECT u, item FROM candidates SEMI JOIN (SELECT item FROM exposed WHERE not_shown > 0) USING (item)
+        pairs = """SELECT u, item FROM candidates SEMI JOIN (SELECT item FROM exposed WHERE not_shown > 0) USING (item)
                     ORDER BY u, item"""
         for user, item, found in self._asked(con, pairs, intervals=False):
             part = {"u": user, "item": item, "lift": found.lift, "p": found.p_shown, "alone": found.p_not_shown}

@@ -46,9 +46,7 @@ class PersonalLifts:
     windows_ms: tuple[int, ...]
     horizon_ms: int
 
-    def of(
-        self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True
-    ) -> Lifts:
+    def of(self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
         """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given the table ``ev``."""
         asked = Opportunities.asked(user, item, ts)
         trials = _trials(con, asked, self.items, self.vectors, self.windows_ms, self.horizon_ms)
@@ -95,7 +93,7 @@ def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
     return Items(
         category=np.where(found["no_category"], 0, found["category"]).astype(np.int64),
         brand=np.where(found["no_brand"], 0, found["brand"]).astype(np.int64),
-        log_price=np.ma.filled(found["log_price"].astype(float), np.nan),
+        log_price=np.ma.filled(np.ma.asarray(found["log_price"], float), np.nan),
     )
 
 
@@ -108,7 +106,7 @@ def _trials(
     horizon_ms: int,
 ) -> Trials:
     span = int(found.ts.max(initial=0)) + 1
-    key, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
+    _, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
     pair = Histories.of(con, items, windows_ms).covariates(found.user, found.item, found.ts, items)
     return Trials(
         state=states(Past.of(con), vectors, found.user[first], found.ts[first]),

@@ -7,8 +7,9 @@ p(u, i, t) what happened between the two,
           \log \mu_1 = \log \mu_0 + \delta_i + d \cdot (1, s, p, features_i) + s \cdot (D v_i)
 
 mu0 learns from what was not shown alone, mu1 adds what showing changes. The difference is held near nothing but an
-item's own delta_i, because what showing does is simpler than what sells. Rates are rare, so the likelihood is Poisson's,
-and every weight has a normal prior whose precision is written below: the fit is the maximum of the posterior.
+item's own delta_i, because what showing does is simpler than what sells. Rates are rare, so the likelihood is
+Poisson's, and every weight has a normal prior whose precision is written below: the fit is the maximum of the
+posterior.
 """
 
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ class Network(nn.Module):
             if name in ("own_pair_vector", "own_rate", "own_change") or name.startswith(("rate", "change")):
                 nn.init.zeros_(part.weight)
 
-    def forward(self, state: Tensor, moment: Tensor, item: Tensor, features: Tensor, pair: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, state: Tensor, moment: Tensor, item: Tensor, features: Tensor, pair: Tensor
+    ) -> tuple[Tensor, ...]:
         """Return (n,) log mu0, and (n,) what showing adds to it but for the item's own part.
 
         Parameters
@@ -114,7 +117,8 @@ def taught(trials: Trials, rows: Ints, *, seed: int = 7) -> Network:
     optimizer, schedule = _optimizer(network, _EPOCHS * -(-len(rows) // batch))
     for _ in range(_EPOCHS):
         order = torch.as_tensor(rng.permutation(len(rows)))
-        for at in order.split(batch):
+        for first in range(0, len(rows), batch):
+            at = order[first : first + batch]
             moments, place = torch.unique(moment[at], return_inverse=True)
             log_mu0, change = network(state[moments], place, item[at], features, pair[at])
             log_mu1 = log_mu0.detach() + change + network.own_change(item[at])[:, 0]
@@ -122,7 +126,7 @@ def taught(trials: Trials, rows: Ints, *, seed: int = 7) -> Network:
             loss = (weight[at] * (log_mu.exp() - y[at] * log_mu)).sum() / len(at)
             prior = sum(0.5 * much * (part**2).sum() for much, part in precision) / len(rows)
             optimizer.zero_grad()
-            (loss + prior).backward()
+            torch.autograd.backward(loss + prior)
             optimizer.step()
             schedule.step()
     return network.eval()
@@ -133,9 +137,7 @@ def _precision_of(name: str) -> float:
     return own[0] if own else _OTHER_PRECISION
 
 
-def _optimizer(
-    network: Network, n_steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def _optimizer(network: Network, n_steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     changes = [part for name, part in network.named_parameters() if "change" in name]
     others = [part for name, part in network.named_parameters() if "change" not in name]
     rates = [_LEARNING_RATE, _FASTER * _LEARNING_RATE]

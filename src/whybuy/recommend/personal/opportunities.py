@@ -14,7 +14,9 @@ The logged probability p is that of the item in its slot, and no log holds it fo
 items holds the item is taken to be 1 - (1 - p)^k, as if all slots were filled like the one it was in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -68,7 +70,7 @@ class Opportunities:
 
 
 def first_shown(con: duckdb.DuckDBPyConnection, n_items: int) -> Ints:
-    """Return (n_items,) when each item was first on show to somebody of the table ``ev``; the largest integer if never."""
+    """Return (n_items,) when each item was first shown to anybody of the table ``ev``; the largest integer if never."""
     found = con.execute(
         "SELECT item, min(t) AS t FROM ev WHERE action = 'impression' AND item IS NOT NULL GROUP BY item"
     ).fetchnumpy()
@@ -96,7 +98,7 @@ def opportunities(
     last, horizon = terms.end_ms - terms.horizon_ms, terms.horizon_ms
     con.execute(_SLATES.format(last=last, horizon=horizon, most=QUIET_PER_USER, share=share))
     slates, shown, bought = (
-        con.execute(sql).fetchnumpy() for sql in (_EVERY_SLATE, _SHOWN, _BOUGHT.format(horizon=terms.horizon_ms))
+        con.execute(sql).fetchnumpy() for sql in (_EVERY_SLATE, _SHOWN, _BOUGHT.format(horizon=horizon))
     )
     user, ts = (np.asarray(slates[name], np.int64) for name in ("u", "t"))
     pair, propensity = _pairs(shown, n_items), np.asarray(shown["p"], np.float64)
@@ -160,7 +162,7 @@ _BOUGHT = """
 """
 
 
-def _pairs(found: dict[str, npt.NDArray[np.int64]], n_items: int) -> Ints:
+def _pairs(found: Mapping[str, Any], n_items: int) -> Ints:
     """Return (n,) slate and item as one number."""
     return np.asarray(found["slate"], np.int64) * n_items + np.asarray(found["item"], np.int64)
 

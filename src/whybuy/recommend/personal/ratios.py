@@ -3,8 +3,8 @@ r"""By how much showing multiplies an item's chance: one ratio for every item, t
 Of the showings of item i, O_i led to a purchase and E_i would have without the effect of showing: O_i is about Poisson
 with mean theta_i E_i. Catalogs hold items that showing does nothing for, items it makes, and items it hurts, and no
 bell curve has three humps. So the distribution of ratios is left free, the one under which all the counts together are
-most likely, and an item's ratio is its posterior mean: two purchases where a tenth was due tell a discovery if there are
-discoveries, and chance if there are none.
+most likely, and an item's ratio is its posterior mean: two purchases where a tenth was due tell a discovery if there
+are discoveries, and chance if there are none.
 
 Left quite free that distribution collapses into a few points, and posteriors become surer than the data are. So every
 step of the EM algorithm that finds it is followed by a little smoothing.

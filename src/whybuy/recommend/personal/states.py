@@ -3,8 +3,8 @@
 Items that the same people look at, click and buy get near vectors: the leading singular vectors of the positive
 pointwise mutual information of "both by one person" (Levy and Goldberg, Neural word embedding as implicit matrix
 factorization, NeurIPS 2014, equation 7). The counts are sums over people, so shards add up. A state is the sum of the
-vectors of what was done before, over the root of its length, so that it grows with evidence; and as nothing but the past is
-in it, whoever is new has one as soon as there is an event.
+vectors of what was done before, over the root of its length, so that it grows with evidence; and as nothing but the
+past is in it, whoever is new has one as soon as there is an event.
 """
 
 from collections.abc import Sequence

@@ -81,9 +81,7 @@ def load(folder: Path) -> Opened:
     networks = []
     for k in range(told["n_networks"]):
         network, start = Network(*told["widths"]), f"network.{k}."
-        network.load_state_dict(
-            {name.removeprefix(start): x for name, x in tensors.items() if name.startswith(start)}
-        )
+        network.load_state_dict({name.removeprefix(start): x for name, x in tensors.items() if name.startswith(start)})
         networks.append(network.eval())
     arrays = {name: tensor.numpy() for name, tensor in tensors.items() if not name.startswith("network.")}
     model = LiftModel(
