@@ -202,6 +202,12 @@ class RecommendConfig(_Table):
 
     k: int = 10
     horizon: Duration = "1d"
+    explore: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a slot goes to any candidate that is left, all alike; the answer then holds propensities."""
+    per_category: int | None = Field(default=None, ge=1)
+    """At most so many items of one category in an answer."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of what is drawn where the answers explore."""
 
 
 class CampaignConfig(_Table):

@@ -1,7 +1,7 @@
 """Lifts by person on showcase logs, kept one by one, so that a stopped proof goes on where it stopped.
 
-    python -m tests.proofs.lifts                      # what is missing of the proof's seeds; the table
-    python -m tests.proofs.lifts --seeds 0 1          # seeds that choose settings
+python -m tests.proofs.lifts                      # what is missing of the proof's seeds; the table
+python -m tests.proofs.lifts --seeds 0 1          # seeds that choose settings
 """
 
 import argparse

@@ -6,8 +6,8 @@ people who touched it, newness). Items bought within the last horizon, and items
 everything else, where the catalog has nothing else to fill K, unless people buy the item repeatedly. Items not on
 sale never come.
 
-The policy is deterministic: a chosen slot has ``propensity`` 1. Exploration, with probabilities of its own, is not
-part of it yet.
+The first K of that order are the answer, each with ``propensity`` 1, unless the config asks for exploration or a cap
+(``explored``).
 """
 
 import duckdb
@@ -15,6 +15,7 @@ import duckdb
 from whybuy import columns as c
 from whybuy.recommend.candidates import load_candidates
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
+from whybuy.recommend.explored import load_drawn
 from whybuy.recommend.personal.asked import Asker
 from whybuy.recommend.reasons import reason_sql
 from whybuy.recommend.terms import Terms
@@ -66,13 +67,21 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
         """
     )
     con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE chosen AS
+        """
+        CREATE OR REPLACE TEMP TABLE line AS
         SELECT *, row_number() OVER (
             PARTITION BY u ORDER BY last, lift DESC NULLS LAST, adds DESC, strength DESC, near DESC, place
-        ) AS rank FROM weighed QUALIFY rank <= {k}
+        ) AS in_line FROM weighed
         """
     )
+    if terms.explore > 0 or terms.per_category is not None:
+        load_drawn(con, terms, k=k)
+        con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM line JOIN drawn USING (u, item)")
+    else:
+        con.execute(
+            f"""CREATE OR REPLACE TEMP TABLE chosen AS
+                SELECT *, in_line AS rank, 1.0::DOUBLE AS propensity FROM line WHERE in_line <= {k}"""
+        )
     asker.load_intervals(con)
     con.execute(
         """CREATE OR REPLACE TEMP TABLE chosen AS
@@ -84,7 +93,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
 
 _WORDED = f"""
     SELECT r.u, people.{c.USER}, CAST(rank AS INTEGER) AS {RANK}, i.{c.ITEM}, {LIFT}, {LIFT_LOW}, {LIFT_HIGH}, {P_BUY},
-           {{reason}} AS {ANSWER_REASON}, 1.0::DOUBLE AS {c.PROPENSITY}
+           {{reason}} AS {ANSWER_REASON}, {c.PROPENSITY}
     FROM chosen r JOIN people USING (u) JOIN items i ON i.item = r.item LEFT JOIN items f ON f.item = r.followed
     LEFT JOIN exposed x ON x.item = r.item
     LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u

@@ -43,6 +43,7 @@ class Terms:
     why_no_lift : why no lift can be told for any item, None where lifts exist
     goal : what counts as taking an item in the transitions: "purchase", or "touch" in a log without purchases
     notes : plain words on what was left out
+    explore, per_category, seed : of ``[recommend]`` in the config: how answers are drawn from the line of candidates
     n_bought : (user, item) pairs bought within the horizon after showing, in any state; None where no lift was computed
     """
 
@@ -56,6 +57,9 @@ class Terms:
     goal: Literal["purchase", "touch"]
     notes: tuple[str, ...] = ()
     n_bought: int | None = None
+    explore: float = 0.0
+    per_category: int | None = None
+    seed: int = 0
 
     @property
     def horizon(self) -> str:
@@ -94,6 +98,9 @@ def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> T
         end_ms=quality.end_ms,
         has_times=quality.has_times,
         why_no_lift=None,
+        explore=config.recommend.explore,
+        per_category=config.recommend.per_category,
+        seed=config.recommend.seed,
         goal="purchase" if quality.actions.get("purchase") else "touch",
         notes=(*found.notes, *rejected_propensities(log)),
     )
