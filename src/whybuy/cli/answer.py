@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whybuy import columns as c
 from whybuy.cli.session import Session, command, require_times
 from whybuy.cli.tables import (
     EFFECT_COLUMNS,
@@ -19,7 +20,7 @@ from whybuy.cli.tables import (
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import parse_behavior
-from whybuy.library import all_answered
+from whybuy.library import all_answered, prepare
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -182,7 +183,10 @@ def effects(  # noqa: PLR0913 - one parameter per option
     with session.pipeline() as pipeline:
         # What is no question is said before anything that takes long.
         questions = asked.questions(pipeline.config) if asked.is_pair else []
-        pipeline.run(questions[0].stage if questions else "confirm")
+        if questions:
+            prepare(pipeline, questions)
+        else:
+            pipeline.run("confirm")
         sustained = _sustained(pipeline, questions[0], periods) if questions and periods is not None else None
         answers = all_answered(pipeline, questions) if sustained is None else []
     if sustained is not None:
@@ -231,6 +235,8 @@ def _nothing_scanned(asked: Asked, pipeline: Pipeline) -> str:
 def _dose(pipeline: Pipeline, question: "DoseQuestion") -> "Dose":
     from whybuy.causal import dose_question
 
+    pipeline.run("sequences")
+    question.require_possible(pipeline.study)
     pipeline.run("confirm")
     return dose_question.answer_dose(question, pipeline.study, report=pipeline.report)
 
@@ -341,9 +347,11 @@ def _what_if(pipeline: Pipeline, user: str, do: str, outcome: str, horizon: str 
 
     history = pipeline.store.user(user)
     if history is None:
+        users = pipeline.log.users()
+        example = users.loc[users[c.N_EVENTS] > 0, c.USER].iloc[0]
         raise QuestionError.of(
             found=f"The log has no kept event of user {user!r}",
-            needed="a user of the log",
+            needed=f"a user of the log, as {example}",
             do="Look at user_id in events/users.parquet of the workspace",
         )
     asked = Intervention(
