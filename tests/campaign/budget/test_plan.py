@@ -78,6 +78,22 @@ def test_people_who_are_all_alike_are_divided_as_the_budget_says():
     assert plan.marginal_return == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("per_person", [1, 3])
+def test_segments_of_people_who_are_alike_equal_highs(per_person):
+    n = 120
+    values, offers = draw_values(7, 4)[np.arange(n) % 7], two_channels(n, per_person)
+    plan = spend(values, offers, 17.0)
+    assert_within(plan, offers, 17.0)
+    assert plan.value == pytest.approx(best_value(values, offers, 17.0), rel=1e-6)
+
+
+def test_many_people_of_few_segments_are_settled():
+    n = 150_000
+    plan = spend(draw_values(10, 1)[np.arange(n) % 10], two_channels(n), 0.15 * n)
+    assert_within(plan, two_channels(n), 0.15 * n)
+    assert plan.gap <= TOLERANCE
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),

@@ -59,9 +59,9 @@ def test_values_from_other_folds_cover_the_truth_and_those_of_the_people_themsel
     found = np.array([plans(seed) for seed in range(100, 300)])
     z = (found[..., 0] - found[..., 2]) / found[..., 1]
     coverage = (np.abs(z) <= 1.96).mean(axis=0)
-    assert coverage[0] >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(found))
+    assert abs(coverage[0] - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / len(found))
     assert z[:, 1].mean() > 1  # the winner's curse
-    assert coverage[1] < 0.8
+    assert coverage[1] < 0.5
 
 
 @pytest.mark.parametrize(

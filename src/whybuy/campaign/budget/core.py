@@ -4,7 +4,8 @@ At prices p nobody can be given another answer than the best one without losing 
 ``D = p @ limits + sum of nets``. So a plan that answers anybody with a margin above D - (value of a plan at hand)
 otherwise is worse than that plan, and only the rest, the core, needs a program. With fewer in it, the answer is still
 within the smaller of two bounds: the program's own if all others are answered best, D less the smallest margin among
-the others if not. HiGHS solves the core; it grows until the bounds meet.
+the others if not. The core grows until the bounds meet; its size is counted in kinds of people
+(:mod:`whybuy.campaign.budget.program`), because people who are alike are undecided together.
 
 Source: Balas and Zemel, An algorithm for large zero-one knapsack problems (Operations Research, 1980), for the core;
 Pisinger, A minimal algorithm for the multiple-choice knapsack problem (EJOR, 1995), for its growth and the proof.
@@ -13,11 +14,10 @@ Pisinger, A minimal algorithm for the multiple-choice knapsack problem (EJOR, 19
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from whybuy.campaign.budget.prices import Prices
 from whybuy.campaign.budget.problem import SLACK, Problem
+from whybuy.campaign.budget.program import Program, dealt, kinds_of
 from whybuy.campaign.budget.response import Chosen, fill, margins
 from whybuy.causal.clusters import Float64, Ints
 
@@ -26,9 +26,9 @@ EVERYBODY = 100_000
 TOLERANCE = 5e-7
 """Share of the value by which a plan may miss the bound: closer, and the program is not asked further."""
 _SIZES = (1_000, 5_000)
+_PER_KIND = 10
+"""People per kind that are looked at first; where more are alike, all so many times more."""
 _DEARER = 1e-6
-_SECONDS = 60.0
-"""For one program: what is not proven by then is told by the gap."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,18 +58,30 @@ def whole_plan(problem: Problem, found: Prices, limits: Float64) -> Plan:
     order = np.argsort(margin, kind="stable")
     # Prices a millionth higher: whoever is undecided takes what uses less, and what is left goes to exchanges.
     chosen = fill(problem, found.prices * (1 + _DEARER), limits, order)
-    plan = Plan(chosen=chosen, value=value_of(problem, chosen), bound=found.bound)
-    ranked = margin[order]
+    value = value_of(problem, chosen)
+    plan = Plan(chosen=chosen, value=value, bound=max(found.bound, value))
     for size in (*_SIZES, *((n,) if n <= EVERYBODY else ())):
         if plan.is_settled:
             break
-        undecided = int(np.searchsorted(ranked, found.bound - plan.value, side="right"))
-        core = np.sort(order[: min(size, undecided)])
-        least = float(ranked[len(core)]) if len(core) < n else np.inf
+        undecided = order[: np.searchsorted(margin[order], found.bound - plan.value, side="right")]
+        looked_at, kind = _nearest(problem, undecided, size)
+        others = np.append(looked_at[kind >= size], order[len(looked_at) :][:1])
+        least = float(margin[others].min(initial=np.inf))
+        core = looked_at[kind < size], kind[kind < size]
         plan = _improved(problem, plan, found, limits, core=core, least=least)
-        if len(core) == undecided:
+        if len(core[0]) == len(undecided):
             break
     return plan
+
+
+def _nearest(problem: Problem, undecided: Ints, size: int) -> tuple[Ints, Ints]:
+    """Return so many of the first undecided that they are of ``size`` kinds or all, and their kinds."""
+    n = _PER_KIND * size
+    while True:
+        kind = kinds_of(problem, undecided[:n])
+        if n >= len(undecided) or kind.max() >= size:
+            return undecided[:n], kind
+        n *= _PER_KIND
 
 
 def value_of(problem: Problem, chosen: Chosen) -> float:
@@ -88,74 +100,42 @@ def used_of(problem: Problem, chosen: Chosen) -> Float64:
     return np.concatenate([[spent_of(problem, chosen).sum()], problem.offers.members @ chosen.sum(axis=0)])
 
 
-def _improved(problem: Problem, plan: Plan, found: Prices, limits: Float64, *, core: Ints, least: float) -> Plan:
+def _improved(
+    problem: Problem, plan: Plan, found: Prices, limits: Float64, *, core: tuple[Ints, Ints], least: float
+) -> Plan:
     """Return the plan with the core's answers from the program, if they are better, and the bound that it proves.
 
     Parameters
     ----------
-    core : positions of people; ``least`` : smallest margin of the others
+    core : positions of people, and their kinds; ``least`` : smallest margin of the others
     """
-    values, costs = problem.rows(core)
-    now, members = plan.chosen[core], problem.offers.members
+    people, kind = core
+    size, now, members = np.bincount(kind), plan.chosen[people], problem.offers.members
+    values, costs = problem.rows(people[np.unique(kind, return_index=True)[1]])
+    sent = np.stack([np.bincount(kind, column, minlength=len(size)) for column in now.T], axis=1)
     nets = values - found.prices[0] * costs - found.prices[1:] @ members
     best = np.maximum(-np.sort(-nets, axis=1)[:, : problem.offers.per_person], 0.0)
     # A better plan loses less than this against everybody's best answer, so each of its answers does.
     to_lose = found.bound - plan.value
-    is_open = (values > 0) & ((best[:, -1:] - nets <= to_lose) | now)
     used = used_of(problem, plan.chosen)
     lost = to_lose - float(found.prices @ (limits - used))
-    lost_by_others = lost - float(best.sum() - nets[now].sum())
-    of_core = np.concatenate([[costs[now].sum()], members @ now.sum(axis=0)])
-    room = limits * (1 + SLACK) - used + of_core
-    value_of_others = plan.value - float(values[now].sum())
+    lost_by_others = lost - float(size @ best.sum(axis=1) - (nets * sent).sum())
+    value_of_others = plan.value - float((values * sent).sum())
+    program = Program(
+        values=values,
+        costs=costs,
+        size=size,
+        is_open=(values > 0) & ((best[:, -1:] - nets <= to_lose) | (sent > 0)),
+        members=members,
+        per_person=problem.offers.per_person,
+    )
+    room = limits * (1 + SLACK) - used + np.concatenate([[(costs * sent).sum()], members @ sent.sum(axis=0)])
     gap = TOLERANCE * plan.value / (plan.bound - value_of_others)  # HiGHS' is a share of what the core has
-    chosen, reachable = _answers(values, (costs, members, problem.offers.per_person), is_open, room, gap)
-    bound = plan.bound
+    counts, reachable = program.solve(room, gap=gap)
+    bound, value = plan.bound, plan.value
     if lost_by_others < least * (1 - 1e-6):  # so all the others have their best answer
         bound = min(bound, max(value_of_others + reachable, found.bound - least))
-    value = plan.value
-    if chosen is not None and value_of_others + float(values[chosen].sum()) > value:
-        plan.chosen[core] = chosen
+    if counts is not None and value_of_others + float((values * counts).sum()) > value:
+        plan.chosen[people] = dealt(counts, kind)
         value = value_of(problem, plan.chosen)
     return Plan(chosen=plan.chosen, value=value, bound=max(bound, value))
-
-
-def _answers(
-    values: Float64, terms: tuple[Float64, Float64, int], is_open: Chosen, room: Float64, gap: float
-) -> tuple[Chosen | None, float]:
-    """Return (n, n_offers) the best answers of the core within ``room``, and a bound on what any can reach.
-
-    None where HiGHS found no answer in its nodes.
-
-    Parameters
-    ----------
-    terms : (n, n_offers) costs, (n_limits, n_offers) what counts against which limit, offers per person
-    is_open : (n, n_offers) the answers that may be given
-    gap : share of their value that the answers may miss the best by
-    """
-    costs, members, most = terms
-    row, offer = np.nonzero(is_open)
-    unit = costs[is_open].mean() if len(row) else 1.0  # HiGHS' tolerances are absolute: of a typical cost
-    people = sp.csr_array((np.ones(len(row)), (row, np.arange(len(row)))), shape=(len(values), len(row)))
-    uses = sp.vstack([sp.csr_array(np.vstack([costs[is_open] / unit, members[:, offer]])), people], format="csr")
-    upper = np.concatenate([[room[0] / unit], room[1:], np.full(len(values), most)])
-    reachable = np.inf
-    for tightened in (0.0, 2e-6):  # a limit may be missed by HiGHS' tolerance; then it is asked for a little more
-        limits = LinearConstraint(uses, -np.inf, upper - tightened)
-        found = milp(
-            -values[is_open],
-            constraints=limits,
-            integrality=np.ones(len(row)),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": gap, "time_limit": _SECONDS},
-        )
-        if np.isinf(reachable) and found.mip_dual_bound is not None:
-            reachable = -found.mip_dual_bound
-        if found.x is None:
-            break
-        taken = found.x > 0.5
-        if (uses @ taken <= upper).all():
-            chosen = np.zeros(is_open.shape, bool)
-            chosen[row[taken], offer[taken]] = True
-            return chosen, reachable
-    return None, reachable
