@@ -3,8 +3,7 @@
 ``partially_linear`` gives a slope or the ATO, ``interactive`` ATE and ATT, ``sustained`` what doing something more or
 less often at several decision points would change, ``off_policy`` what other policies would have earned on a log of
 what was shown. ``uplift`` says whom a treatment moves and what treating in that order is worth, ``uplift_curves`` the
-latter of any ranking.
-``spend`` says who gets which offer under a budget, ``response_curve`` what a budget buys,
+latter of any ranking. ``spend`` says who gets which offer under a budget, ``response_curve`` what a budget buys,
 ``policy_value`` what a rule brings on held-out people, ``policy_tree`` gives a rule that people can read.
 """
 
