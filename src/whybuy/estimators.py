@@ -1,15 +1,27 @@
-"""Estimators for plain arrays: effects of a treatment, strategies over several decisions, values of policies.
+"""Estimators for plain arrays: effects of a treatment, strategies over several decisions, values of policies, budgets.
 
 ``partially_linear`` gives a slope or the ATO, ``interactive`` ATE and ATT, ``sustained`` what doing something more or
 less often at several decision points would change, ``off_policy`` what other policies would have earned on a log of
 what was shown. ``uplift`` says whom a treatment moves and what treating in that order is worth, ``uplift_curves`` the
-latter of any ranking.
+latter of any ranking. ``spend`` says who gets which offer under a budget, ``response_curve`` what a budget buys,
+``policy_value`` what a rule brings on held-out people, ``policy_tree`` gives a rule that people can read.
 """
 
 from collections.abc import Mapping
 
 import numpy.typing as npt
 
+from whybuy.campaign.budget import (
+    BudgetPlan,
+    Offers,
+    PolicyTree,
+    PolicyValue,
+    ResponseCurve,
+    policy_tree,
+    policy_value,
+    response_curve,
+    spend,
+)
 from whybuy.campaign.uplift import Uplift, UpliftCurves, uplift, uplift_curves
 from whybuy.causal.arrays import ArrayEffect, ArraysError, Learners, interactive, partially_linear
 from whybuy.causal.sustained import StrategyEffect, SustainedEffects, sustained
@@ -27,10 +39,15 @@ __all__ = [
     "ArrayEffect",
     "ArraysError",
     "AsLogged",
+    "BudgetPlan",
     "Learners",
     "LoggedFeedback",
+    "Offers",
     "Policy",
     "PolicyComparison",
+    "PolicyTree",
+    "PolicyValue",
+    "ResponseCurve",
     "StrategyEffect",
     "SustainedEffects",
     "Uniform",
@@ -40,6 +57,10 @@ __all__ = [
     "interactive",
     "off_policy",
     "partially_linear",
+    "policy_tree",
+    "policy_value",
+    "response_curve",
+    "spend",
     "sustained",
     "uplift",
     "uplift_curves",

@@ -1,0 +1,192 @@
+"""What people are best sent at given prices of the limits, in compiled passes over them.
+
+A price is what a unit of a limit is worth: of the budget, or of one message of a channel. At prices p an offer to a
+person nets v - p_budget * cost - toll, the toll being the sum of the prices of the limits that the offer counts
+against. The best answer is the ``per_person`` largest positive nets, and nobody's answer depends on anybody else's.
+Passes stream over the values as they are, so that a memmap larger than memory will do.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from whybuy.campaign.budget.problem import SLACK, Problem
+from whybuy.causal.clusters import Float64, Ints
+
+Chosen = npt.NDArray[np.bool_]
+"""(n_people, n_offers) who is sent what."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Response:
+    """Everybody's best answer to prices, in sums.
+
+    Attributes
+    ----------
+    prices : (1 + n_limits,) of the budget, then of the limits of ``at_most``
+    value : the sum of the values of what is sent
+    used : (1 + n_limits,) what is spent, and what counts against each limit
+    spent, sent : (n_offers,) money and number by offer
+    """
+
+    prices: Float64
+    value: float
+    used: Float64
+    spent: Float64
+    sent: Float64
+
+    @property
+    def net(self) -> float:
+        """The sum of nets; with prices times limits it is a bound on what any plan can reach."""
+        return self.value - float(self.prices @ self.used)
+
+
+def respond(problem: Problem, prices: Float64) -> Response:
+    """Return everybody's best answer to ``prices`` (1 + n_limits,)."""
+    offers = problem.offers
+    value, spent, sent = _respond(
+        problem.values, offers.costs, prices[0], prices[1:] @ offers.members, offers.per_person
+    )
+    used = np.concatenate([[spent.sum()], offers.members @ sent])
+    return Response(prices=prices, value=value, used=used, spent=spent, sent=sent)
+
+
+def margins(problem: Problem, prices: Float64) -> npt.NDArray[np.float32]:
+    """Return (n_people,) the least that any other answer than the best one would cost each person."""
+    offers = problem.offers
+    return _margins(problem.values, offers.costs, prices[0], prices[1:] @ offers.members, offers.per_person)
+
+
+def fill(problem: Problem, prices: Float64, limits: Float64, order: Ints) -> Chosen:
+    """Return a plan within the limits that follows the prices.
+
+    People whose answer matters most, the last of ``order``, choose first among what still fits; then, from the most
+    undecided on, what is left goes to additions and exchanges that gain value.
+    """
+    offers, chosen, left = problem.offers, np.zeros(problem.values.shape, bool), limits * (1 + SLACK)
+    terms = (prices[0], prices[1:] @ offers.members, offers.members, offers.per_person)
+    _choose(problem.values, offers.costs, terms, order, left, chosen)
+    _use_rest(problem.values, offers.costs, terms, order, left, chosen)
+    return chosen
+
+
+@numba.njit(cache=True)
+def _nets(values, cost, price, toll, net):  # type: ignore[no-untyped-def] # compiled, as the next ones
+    for k in range(len(net)):
+        net[k] = values[k] - price * cost[k] - toll[k]
+
+
+@numba.njit(cache=True)
+def _largest(net):  # type: ignore[no-untyped-def]
+    best = 0
+    for k in range(1, len(net)):
+        if net[k] > net[best]:
+            best = k
+    return best
+
+
+@numba.njit(cache=True)
+def _respond(values, costs, price, toll, most):  # type: ignore[no-untyped-def]
+    n, K = values.shape
+    net, value, spent, sent = np.empty(K), 0.0, np.zeros(K), np.zeros(K)
+    for i in range(n):
+        cost = costs[i] if len(costs) > 1 else costs[0]
+        _nets(values[i], cost, price, toll, net)
+        for _ in range(most):
+            k = _largest(net)
+            if net[k] <= 0:
+                break
+            value += values[i, k]
+            spent[k] += cost[k]
+            sent[k] += 1
+            net[k] = -np.inf
+    return value, spent, sent
+
+
+@numba.njit(cache=True)
+def _margins(values, costs, price, toll, most):  # type: ignore[no-untyped-def]
+    n, K = values.shape
+    net, out = np.empty(K), np.empty(n, np.float32)
+    for i in range(n):
+        _nets(values[i], costs[i] if len(costs) > 1 else costs[0], price, toll, net)
+        least, room = np.inf, most
+        while room > 0:
+            k = _largest(net)
+            if net[k] <= 0:
+                break
+            least = net[k]
+            room -= 1
+            net[k] = -np.inf
+        following = net[_largest(net)]  # of what is left, -inf where all is sent
+        out[i] = min(least, -following) if room > 0 else least - max(following, 0.0)
+    return out
+
+
+@numba.njit(cache=True)
+def _fits(add, drop, cost, members, left):  # type: ignore[no-untyped-def]
+    """Whether ``add`` can be sent in place of ``drop``, or beside everything else where ``drop`` is -1."""
+    fits = cost[add] - (cost[drop] if drop >= 0 else 0.0) <= left[0]
+    for g in range(len(members)):
+        fits &= members[g, add] - (members[g, drop] if drop >= 0 else 0.0) <= left[1 + g]
+    return fits
+
+
+@numba.njit(cache=True)
+def _take(k, sign, cost, members, left):  # type: ignore[no-untyped-def]
+    """Take what one more message of ``k`` uses from what is left, or give it back where ``sign`` is -1."""
+    left[0] -= sign * cost[k]
+    for g in range(len(members)):
+        left[1 + g] -= sign * members[g, k]
+
+
+@numba.njit(cache=True)
+def _choose(values, costs, terms, order, left, chosen):  # type: ignore[no-untyped-def]
+    price, toll, members, most = terms
+    net = np.empty(values.shape[1])
+    for i in order[::-1]:
+        cost = costs[i] if len(costs) > 1 else costs[0]
+        _nets(values[i], cost, price, toll, net)
+        room = most
+        while room > 0:
+            k = _largest(net)
+            if net[k] <= 0:
+                break
+            net[k] = -np.inf
+            if _fits(k, -1, cost, members, left):
+                chosen[i, k] = True
+                _take(k, 1, cost, members, left)
+                room -= 1
+
+
+@numba.njit(cache=True)
+def _to_drop(net, chosen, most):  # type: ignore[no-untyped-def]
+    """The offer that an exchange would take away, -1 where there is room for one more."""
+    drop, n_chosen = -1, 0
+    for k in range(len(net)):
+        if chosen[k]:
+            n_chosen += 1
+            if drop < 0 or net[k] < net[drop]:
+                drop = k
+    return drop if n_chosen == most else -1
+
+
+@numba.njit(cache=True)
+def _use_rest(values, costs, terms, order, left, chosen):  # type: ignore[no-untyped-def]
+    price, toll, members, most = terms
+    net = np.empty(values.shape[1])
+    for i in order:
+        cost = costs[i] if len(costs) > 1 else costs[0]
+        _nets(values[i], cost, price, toll, net)
+        drop = _to_drop(net, chosen[i], most)
+        worth, add = values[i, drop] if drop >= 0 else 0.0, -1
+        for k in range(len(net)):
+            if not chosen[i, k] and values[i, k] > worth and (add < 0 or net[k] > net[add]):
+                add = k if _fits(k, drop, cost, members, left) else add
+        if add >= 0:
+            chosen[i, add] = True
+            _take(add, 1, cost, members, left)
+            if drop >= 0:
+                chosen[i, drop] = False
+                _take(drop, -1, cost, members, left)
