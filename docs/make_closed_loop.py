@@ -1,7 +1,8 @@
 """Draw the figure of the closed loop and keep its figures: ``python docs/make_closed_loop.py``.
 
 The seeds of the proof (``tests/proofs/closed_loop.py``) that are kept are read, the others run. Days and values go to
-``benchmarks/measured/closed_loop.json``, pictures to ``docs/images``; ``--measured`` draws a kept file again.
+``benchmarks/measured/closed_loop.json``, pictures to ``docs/images``, the figure of the report into the package;
+``--measured`` draws a kept file again.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from whybuy.recommend.closed_loop import ClosedLoop
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "measured" / "closed_loop.json"
+REPORT = ROOT / "src" / "whybuy" / "report" / "measured" / "closed-loop.json"
 TITLE = "What a policy adds when it learns from what it shows"
 LEAD = "All purchases of all users, beyond those under the shop's own policy. {} seeds of parallel worlds, 95% bands."
 
@@ -43,6 +45,7 @@ def main() -> None:
     else:
         loop = measured(arguments.seeds)
         MEASURED.write_text(loop.to_json() + "\n", encoding="utf-8")
+    REPORT.write_text(loop.plot().to_json() + "\n", encoding="utf-8")
     draw(loop, arguments.output)
     sys.stdout.write(loop.summary() + "\n")
 

@@ -23,6 +23,7 @@ PLOTS = {
     "nuisance",
     "calibration",
     "campaigns",
+    "closed-loop",
     "lifecycle",
 }
 

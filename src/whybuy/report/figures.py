@@ -7,8 +7,10 @@ a relayout in ``layout.meta["narrow"]`` that the page applies. Names from the lo
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 
 import plotly.graph_objects as go
+from plotly import io as pio
 
 from whybuy.behavior.calibration import Reliability
 from whybuy.causal.certificate import Certificate
@@ -308,3 +310,8 @@ def _hover(pair: Pair) -> str:
     if pair.truth:
         lines.insert(2, f"truth {points(pair.truth.truth, places)} pp")
     return "<br>".join(lines)
+
+
+def closed_loop() -> go.Figure:
+    """Return what policies added in simulated shops, as ``docs/make_closed_loop.py`` measured and kept it."""
+    return pio.from_json((Path(__file__).parent / "measured" / "closed-loop.json").read_text(encoding="utf-8"))

@@ -105,8 +105,15 @@ def _figures(payload: ReportPayload) -> dict[str, Figure]:
         found["certificate"] = figures.certificate(payload.certificate)
     if not isinstance(payload.model, Missing):
         found |= _model_figures(payload.model)
+    return found | _figures_of_action(payload)
+
+
+def _figures_of_action(payload: ReportPayload) -> dict[str, Figure]:
+    found: dict[str, Figure] = {}
     if not isinstance(payload.campaigns, Missing):
         found["campaigns"] = figures.campaigns(payload.campaigns)
+    if not isinstance(payload.samples, Missing):
+        found["closed-loop"] = figures.closed_loop()
     if not isinstance(payload.profiles, Missing) and payload.profiles.stages:
         found["lifecycle"] = figures.lifecycle(payload.profiles)
     return found
