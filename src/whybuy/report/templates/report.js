@@ -16,12 +16,13 @@
     const layout = structuredClone(figure.layout);
     const color = ink();
     layout.font = { ...layout.font, color: color.ink };
-    for (const axis of ["xaxis", "yaxis"]) {
+    const axes = Object.keys(layout).filter((key) => /^[xy]axis/.test(key));
+    for (const axis of new Set(["xaxis", "yaxis", ...axes])) {
       layout[axis] = { ...layout[axis], gridcolor: color.line, linecolor: color.line, zerolinecolor: color.muted };
     }
     layout.hoverlabel = {
       ...layout.hoverlabel, bgcolor: color.surface, bordercolor: color.muted,
-      font: { ...layout.hoverlabel.font, color: color.ink },
+      font: { ...layout.hoverlabel?.font, color: color.ink },
     };
     if (width < NARROW) {
       layout.font.size = 12;
