@@ -190,27 +190,8 @@ def effect(  # noqa: PLR0913 - a question has that many words
         where=where,
     )
     with opened._pipeline() as pipeline:
-        prepare(pipeline, [question])
+        pipeline.run(question.stage)
         return answered(pipeline, question)
-
-
-def prepare(pipeline: Pipeline, questions: "Sequence[Question]") -> None:
-    """Build what questions need; what cannot be asked of the log is said before anything that takes long.
-
-    Raises
-    ------
-    QuestionError, BehaviorError
-        One of the questions cannot be asked of this log.
-    """
-    from whybuy.causal.question import require_possible, users_where
-
-    stage = questions[0].stage
-    if stage != "events":
-        pipeline.run("sequences")
-        for question in questions:
-            require_possible(question, pipeline.study)
-            users_where(question.where, pipeline.log)
-    pipeline.run(stage)
 
 
 def effects(  # noqa: PLR0913 - a question has that many words
@@ -244,7 +225,7 @@ def effects(  # noqa: PLR0913 - a question has that many words
     within = _with_commas(horizon or opened.config.horizons[0])
     asked = questions(_with_commas(treatment), outcome, horizon=within, design=design, reference=reference, where=where)
     with opened._pipeline() as pipeline:
-        prepare(pipeline, asked)
+        pipeline.run(asked[0].stage)
         return Effects.of(all_answered(pipeline, asked))
 
 
@@ -278,8 +259,6 @@ def dose(
     within = horizon or opened.config.horizons[0]
     asked = DoseQuestion.of(treatment, outcome, horizon=within, design=design, where=where)
     with opened._pipeline() as pipeline:
-        pipeline.run("sequences")
-        asked.require_possible(pipeline.study)
         pipeline.run("confirm")
         return answer_dose(asked, pipeline.study, report=pipeline.report)
 
@@ -318,7 +297,7 @@ def sustained(  # noqa: PLR0913 - a question has that many words
     horizon = horizon or opened.config.horizons[0]
     question = Question.of(treatment, outcome, horizon=horizon, design="calendar", where=where)
     with opened._pipeline() as pipeline:
-        prepare(pipeline, [question])
+        pipeline.run(question.stage)
         asked = ODDS if odds is None else (float(odds),) if isinstance(odds, int | float) else tuple(odds)
         return sustained_effects(question, pipeline.study, n_periods=periods, odds=asked, report=pipeline.report)
 

@@ -99,12 +99,6 @@ class DoseQuestion:
             f"of {within}; the usual price of an item is its median"
         )
 
-    def require_possible(self, study: Study) -> None:
-        """Raise QuestionError or BehaviorError where the question cannot be asked of the log."""
-        require_possible(self.asked, study)
-        if self.kind != "number":
-            Price.of_log(self.behavior, study.store, study.log)
-
 
 def is_dose(treatment: str) -> bool:
     """Return whether the text of a treatment writes a dose."""
@@ -119,7 +113,7 @@ def answer_dose(question: DoseQuestion, study: Study, *, report: Report = quiet)
     QuestionError, BehaviorError
         The question cannot be asked of this log; its prices are unknown or do not vary.
     """
-    question.require_possible(study)
+    require_possible(question.asked, study)
     source = source_of(question.asked, study)
     if question.kind == "number":
         trials = numbered(question.asked, source, report=report)

@@ -20,7 +20,7 @@ from whybuy.cli.tables import (
 from whybuy.config import Config, duration_ms
 from whybuy.errors import QuestionError, nearest
 from whybuy.events.behaviors import parse_behavior
-from whybuy.library import all_answered, prepare
+from whybuy.library import all_answered
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -183,10 +183,7 @@ def effects(  # noqa: PLR0913 - one parameter per option
     with session.pipeline() as pipeline:
         # What is no question is said before anything that takes long.
         questions = asked.questions(pipeline.config) if asked.is_pair else []
-        if questions:
-            prepare(pipeline, questions)
-        else:
-            pipeline.run("confirm")
+        pipeline.run(questions[0].stage if questions else "confirm")
         sustained = _sustained(pipeline, questions[0], periods) if questions and periods is not None else None
         answers = all_answered(pipeline, questions) if sustained is None else []
     if sustained is not None:
@@ -235,8 +232,6 @@ def _nothing_scanned(asked: Asked, pipeline: Pipeline) -> str:
 def _dose(pipeline: Pipeline, question: "DoseQuestion") -> "Dose":
     from whybuy.causal import dose_question
 
-    pipeline.run("sequences")
-    question.require_possible(pipeline.study)
     pipeline.run("confirm")
     return dose_question.answer_dose(question, pipeline.study, report=pipeline.report)
 
