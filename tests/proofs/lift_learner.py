@@ -43,7 +43,7 @@ class LiftForecaster:
         with duckdb.connect() as con:
             load(con, log, user_id)
             user, item = np.repeat(np.arange(len(user_id)), n), np.tile(np.arange(n), len(user_id))
-            found = self.lifts.of(con, user, item, np.repeat(milliseconds(at), n), intervals=False)
+            found = self.lifts.of(self.lifts.known(con), user, item, np.repeat(milliseconds(at), n), intervals=False)
         return Forecast(found.lift.reshape(-1, n), found.p_shown.reshape(-1, n))
 
 

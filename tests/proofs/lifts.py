@@ -34,7 +34,7 @@ def one_log(world: str, size: str, seed: int) -> pd.DataFrame:
     with duckdb.connect() as con:
         load(con, log.shop, log.shop.users[c.USER].to_numpy(object))
         end = con.execute("SELECT max(t) FROM ev").fetchall()[0][0] + 1
-        found = model.of(con, user, item, np.full(len(user), end))
+        found = model.of(model.known(con), user, item, np.full(len(user), end))
     lift, low, high, p_shown = (
         getattr(found, name).reshape(n_users, n_items) for name in ("lift", "low", "high", "p_shown")
     )

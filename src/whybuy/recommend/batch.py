@@ -187,6 +187,7 @@ def _answers_of_people(con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_p
     """Return the ranked rows of the people of the table ``people``, whose events are in ``ev``."""
     load_touched(con, terms)
     con.execute(moved_sql(terms))
+    asker = asker.about(con)
     parts = [_SCHEMA.empty_table()]
     for first in range(0, n_people, asker.people_at_once):
         load_ranked(con, terms, asker, people=(first, first + asker.people_at_once), k=k)

@@ -35,7 +35,7 @@ def judged(tmp_path, rows: list[tuple], shards: int = 1) -> tuple[Learned, Judge
     events = events_of(rows, c.PROPENSITY, c.SLOT)
     log = write_log(tmp_path, events, dict.fromkeys("abc"), shards=shards, window=(0, 10 * DAY))
     with connection(tmp_path) as (con, scratch), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("whybuy.recommend.backtest.learn.has_grounds", lambda terms: False)
+        patch.setattr("whybuy.recommend.personal.asked.has_grounds", lambda terms: False)
         terms = terms_of(con, log, CONFIG)
         number_items(con, log)
         surveyed = survey(con, log, READING, quiet)

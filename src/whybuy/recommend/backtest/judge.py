@@ -12,7 +12,7 @@ from whybuy.progress import Report
 from whybuy.recommend.backtest.learn import Learned
 from whybuy.recommend.backtest.slates import Reading, Survey, load_feedback, load_slates
 from whybuy.recommend.backtest.softened import drawn_given_slate, shown_by_rank
-from whybuy.recommend.personal.learn import PersonalLifts
+from whybuy.recommend.personal.learn import Known, PersonalLifts
 from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, HAD_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS
 
@@ -149,12 +149,13 @@ def _ranks(con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, rounds
     every = np.unique(rounds)
     cells = _CELLS_AT_ONCE if learned.personal is None else _LIFTS_AT_ONCE
     size = max(1, cells // len(items))
+    did = None if learned.personal is None else learned.personal.known(con)
     for first in range(0, len(every), size):
         block = every[first : first + size]
         at = slice(*np.searchsorted(rounds, [block[0], block[-1] + 1]))
         row = np.searchsorted(block, rounds[at])
         known = _known(con, items, block, learned)
-        for name, places in _places(con, learned, items, block, known).items():
+        for name, places in _places(con, learned, did, items, block, known).items():
             own = places[row, column[at]]
             ahead = np.concatenate([(places[r] < own[i, None]).sum(axis=1) for i, r in _parts(row, len(items))])
             found[name][at] = 1 + ahead
@@ -162,7 +163,7 @@ def _ranks(con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, rounds
 
 
 def _places(
-    con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, block: Ints, known: "_Known"
+    con: duckdb.DuckDBPyConnection, learned: Learned, did: Known | None, items: Ints, block: Ints, known: "_Known"
 ) -> dict[str, Float64]:
     """Return, by learned policy, (n_rounds, n_items) numbers by which items stand in line, the least first."""
     found = {}
@@ -170,9 +171,9 @@ def _places(
         places = np.broadcast_to(line[items, 0, 0], (len(block), len(items))).astype(float)
         places[known.row, known.column] = line[items[known.column], known.state, known.last]
         found[name] = places
-    if learned.personal is None:
+    if learned.personal is None or did is None:
         return found
-    lift, p_buy = _by_person(con, learned.personal, items, block)
+    lift, p_buy = _by_person(con, learned.personal, did, items, block)
     shown = learned.personal.model.n_shown[items] > 0
     last = np.zeros(lift.shape, bool)
     last[known.row, known.column] = known.last == 1
@@ -183,7 +184,7 @@ def _places(
 
 
 def _by_person(
-    con: duckdb.DuckDBPyConnection, personal: PersonalLifts, items: Ints, block: Ints
+    con: duckdb.DuckDBPyConnection, personal: PersonalLifts, did: Known, items: Ints, block: Ints
 ) -> tuple[Float64, Float64]:
     """Return the lift and P(buy | shown) of every item in every round, (n_rounds, n_items) each."""
     found = con.execute(
@@ -192,7 +193,7 @@ def _by_person(
     ).fetchnumpy()
     at = np.isin(found["round"], block)
     user, ts = (np.repeat(np.asarray(found[name], np.int64)[at], len(items)) for name in ("u", "t"))
-    lifts = personal.of(con, user, np.tile(items, len(block)), ts, intervals=False)
+    lifts = personal.of(did, user, np.tile(items, len(block)), ts, intervals=False)
     return lifts.lift.reshape(-1, len(items)), lifts.p_shown.reshape(-1, len(items))
 
 

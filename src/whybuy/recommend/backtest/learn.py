@@ -6,7 +6,6 @@ Items are numbered by id, as their commonness in the whole log would tell of wha
 on sale: what is out of stock today says nothing of then.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from whybuy.recommend.backtest.slates import Reading
 from whybuy.recommend.candidates import load_places
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE, load_facts, load_items
 from whybuy.recommend.lift import load_lifts
-from whybuy.recommend.personal.asked import has_grounds, windows_ms
-from whybuy.recommend.personal.learn import PersonalLifts, learn_lifts
-from whybuy.recommend.store import load_events, parquet_list, quoted
+from whybuy.recommend.personal.asked import learned_lifts
+from whybuy.recommend.personal.learn import PersonalLifts
+from whybuy.recommend.store import parquet_list, quoted
 from whybuy.recommend.terms import STATES, Terms
 
 
@@ -89,18 +88,7 @@ def learn(  # noqa: PLR0913 - what, from where, until when, and where to put and
     load_facts(con, earlier, terms, report)
     terms = load_lifts(con, earlier, terms, scratch, report)
     load_places(con)
-    return _learned(con, terms.why_no_lift, _personal(con, earlier, terms))
-
-
-def _personal(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms) -> PersonalLifts | None:
-    def parts() -> Iterator[None]:
-        for shard in log.shards:
-            load_events(con, [shard])
-            yield
-
-    if not has_grounds(terms):
-        return None
-    return learn_lifts(con, parts, terms, windows_ms=windows_ms(terms))
+    return _learned(con, terms.why_no_lift, learned_lifts(con, earlier, terms, report))
 
 
 def _write_before(con: duckdb.DuckDBPyConnection, whole: Path, part: Path, before_ms: int, reading: Reading) -> None:

@@ -5,7 +5,7 @@ other keeps those by item and state (``whybuy.recommend.lift``), and the answers
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -16,9 +16,9 @@ import pyarrow as pa
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
 from whybuy.recommend.personal import store
-from whybuy.recommend.personal.learn import learn_lifts
+from whybuy.recommend.personal.learn import Known, PersonalLifts, learn_lifts
 from whybuy.recommend.personal.model import Lifts
-from whybuy.recommend.personal.states import N_DIMENSIONS, Past, states
+from whybuy.recommend.personal.states import N_DIMENSIONS, states
 from whybuy.recommend.store import load_events
 from whybuy.recommend.terms import Terms
 
@@ -40,17 +40,10 @@ def has_grounds(terms: Terms) -> bool:
     return terms.basis == "impression" and terms.why_no_lift is None and enough
 
 
-def windows_ms(terms: Terms) -> tuple[int, ...]:
-    """Return the windows within which the past is counted."""
-    return tuple(sorted({terms.horizon_ms, terms.lookback_ms}))
-
-
-def learn_from_log(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, folder: Path, report: Report) -> None:
-    """Learn the lifts of a log and write them into ``folder``, where there are grounds; reads the table ``items``."""
-    for name in (store.NUMBERS, store.GRAPH):
-        (folder / name).unlink(missing_ok=True)
+def learned_lifts(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, report: Report) -> PersonalLifts | None:
+    """Return the lifts of a log, None where there are no grounds; reads the table ``items``."""
     if not has_grounds(terms):
-        return
+        return None
     steps = iter(range(1, 2 * len(log.shards) + 1))
 
     def parts() -> Iterator[None]:
@@ -59,10 +52,18 @@ def learn_from_log(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, 
             yield
             report("recommend: lifts by person", next(steps), 2 * len(log.shards) + 1)
 
-    lifts = learn_lifts(con, parts, terms, windows_ms=windows_ms(terms))
+    lifts = learn_lifts(con, parts, terms, windows_ms=tuple(sorted({terms.horizon_ms, terms.lookback_ms})))
+    report("recommend: lifts by person", 2 * len(log.shards) + 1, 2 * len(log.shards) + 1)
+    return lifts
+
+
+def learn_from_log(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, folder: Path, report: Report) -> None:
+    """Write the lifts of a log into ``folder``, where there are grounds; what an earlier log taught goes."""
+    for name in (store.NUMBERS, store.GRAPH):
+        (folder / name).unlink(missing_ok=True)
+    lifts = learned_lifts(con, log, terms, report)
     if lifts is not None:
         store.save(lifts, folder)
-    report("recommend: lifts by person", 2 * len(log.shards) + 1, 2 * len(log.shards) + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +74,13 @@ class Asker:
     ----------
     opened : None where lifts are by item and state
     people_at_once : whose candidates fit into memory together
+    known : what the people of the table ``ev`` did, see :meth:`about`
     """
 
     opened: store.Opened | None
     now_ms: int
     people_at_once: int = 10_000
+    known: Known | None = None
 
     @classmethod
     def of(cls, folder: Path, terms: Terms) -> "Asker":
@@ -87,6 +90,10 @@ class Asker:
         opened = store.load(folder)
         n_weighed = max(_FEW_HUNDRED, min(EVERY_ITEM, len(opened.lifts.items)))
         return cls(opened, terms.end_ms, max(1, _PAIRS_AT_ONCE // n_weighed))
+
+    def about(self, con: duckdb.DuckDBPyConnection) -> "Asker":
+        """Return who asks about the people whose events are in ``ev`` now."""
+        return self if self.opened is None else replace(self, known=self.opened.lifts.known(con))
 
     def load_more_candidates(self, con: duckdb.DuckDBPyConnection, people: tuple[int, int]) -> None:
         """Add to ``candidates`` every item of a small catalog, or those nearest to what a person did."""
@@ -106,8 +113,9 @@ class Asker:
 
     def _nearest(self, con: duckdb.DuckDBPyConnection, who: str) -> pa.Table:
         assert self.opened is not None
+        assert self.known is not None
         u = np.asarray(con.execute(f"SELECT u FROM people WHERE {who} ORDER BY u").fetchnumpy()["u"], np.int64)
-        past = states(Past.of(con), self.opened.lifts.vectors, u, np.full(len(u), self.now_ms))
+        past = states(self.known.past, self.opened.lifts.vectors, u, np.full(len(u), self.now_ms))
         taste = np.ascontiguousarray(past[:, -N_DIMENSIONS - 1 : -1])
         known = np.flatnonzero((taste != 0).any(axis=1))
         found = self.opened.nearest.search(taste[known], NEAREST_ITEMS).item
@@ -139,9 +147,10 @@ class Asker:
     ) -> Iterator[tuple[Ints, Ints, Lifts]]:
         if self.opened is None:
             return
+        assert self.known is not None
         asked = con.execute(pairs).fetchnumpy()
         user, item = (np.asarray(asked[name], np.int64) for name in ("u", "item"))
         for first in range(0, len(user), _PAIRS_AT_ONCE):
             at = slice(first, first + _PAIRS_AT_ONCE)
             ts = np.full(len(user[at]), self.now_ms)
-            yield user[at], item[at], self.opened.lifts.of(con, user[at], item[at], ts, intervals=intervals)
+            yield user[at], item[at], self.opened.lifts.of(self.known, user[at], item[at], ts, intervals=intervals)

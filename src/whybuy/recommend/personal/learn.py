@@ -31,6 +31,19 @@ Parts = Callable[[], Iterator[None]]
 
 
 @dataclass(frozen=True, eq=False)
+class Known:
+    """What the people of the table ``ev`` did: read once, asked as often as is wanted."""
+
+    histories: Histories
+    past: Past
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, items: Items, windows_ms: tuple[int, ...]) -> "Known":
+        """Read the events of the table ``ev``."""
+        return cls(Histories.of(con, items, windows_ms), Past.of(con))
+
+
+@dataclass(frozen=True, eq=False)
 class PersonalLifts:
     """Lifts of items for people, and what is needed to ask about somebody.
 
@@ -46,10 +59,14 @@ class PersonalLifts:
     windows_ms: tuple[int, ...]
     horizon_ms: int
 
-    def of(self, con: duckdb.DuckDBPyConnection, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
-        """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given the table ``ev``."""
+    def known(self, con: duckdb.DuckDBPyConnection) -> Known:
+        """Return what the people of the table ``ev`` did."""
+        return Known.of(con, self.items, self.windows_ms)
+
+    def of(self, known: Known, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
+        """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given what was done before."""
         asked = Opportunities.asked(user, item, ts)
-        trials = _trials(con, asked, self.items, self.vectors, self.windows_ms, self.horizon_ms)
+        trials = _trials(known, asked, self.items, self.vectors, self.horizon_ms)
         return self.model.predict(trials, intervals=intervals)
 
 
@@ -75,7 +92,8 @@ def learn_lifts(
     drawn = []
     for _ in parts():
         found = opportunities(con, first, terms, rng, share=share)
-        drawn.append(_trials(con, found, items, vectors, windows_ms, terms.horizon_ms))
+        known = Known.of(con, items, windows_ms)
+        drawn.append(_trials(known, found, items, vectors, terms.horizon_ms))
     trials = Trials.joined(drawn)
     if not (trials.outcome & trials.shown).any():
         return None
@@ -97,19 +115,12 @@ def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
     )
 
 
-def _trials(
-    con: duckdb.DuckDBPyConnection,
-    found: Opportunities,
-    items: Items,
-    vectors: Covariates,
-    windows_ms: tuple[int, ...],
-    horizon_ms: int,
-) -> Trials:
+def _trials(known: Known, found: Opportunities, items: Items, vectors: Covariates, horizon_ms: int) -> Trials:
     span = int(found.ts.max(initial=0)) + 1
     _, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
-    pair = Histories.of(con, items, windows_ms).covariates(found.user, found.item, found.ts, items)
+    pair = known.histories.covariates(found.user, found.item, found.ts, items)
     return Trials(
-        state=states(Past.of(con), vectors, found.user[first], found.ts[first]),
+        state=states(known.past, vectors, found.user[first], found.ts[first]),
         features=np.concatenate([items.features(), vectors], axis=1),
         pair=np.concatenate([pair, found.quiet[:, None].astype(np.float32)], axis=1),
         moment=moment.reshape(-1).astype(np.int64),

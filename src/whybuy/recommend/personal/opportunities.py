@@ -22,6 +22,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.recommend.store import FIRST_SHOWN
 from whybuy.recommend.terms import Terms
 
 Ints = npt.NDArray[np.int64]
@@ -128,30 +129,27 @@ def opportunities(
 
 # Slates with complete follow-up, by number, with the items of each once, at their first slots. Between slates lie quiet
 # moments, a horizon apart at the time of day of the user's first one: no slate is near, and nothing is shown.
-_SLATES = """
+_SLATES = f"""
     CREATE OR REPLACE TEMP TABLE shown AS
-    SELECT u, t, item, coalesce(1 - pow(1 - p, count(*) OVER (PARTITION BY u, t)), 'NaN'::DOUBLE) AS p
-    FROM (
-        SELECT u, t, item, slot, CASE WHEN p > 0 AND p <= 1 THEN p END AS p FROM ev
-        WHERE action = 'impression' AND item IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY u, item, t ORDER BY slot NULLS LAST, p) = 1
-    );
+    SELECT u, t, item, CASE WHEN p > 0 AND p <= 1 THEN 1 - pow(1 - p, count(*) OVER (PARTITION BY u, t))
+                            ELSE 'NaN'::DOUBLE END AS p
+    FROM ({FIRST_SHOWN});
     CREATE OR REPLACE TEMP TABLE slates AS
     WITH served AS (SELECT DISTINCT u, t, false AS quiet FROM shown),
     lines AS (
-        SELECT u, min(t) AS first, coalesce(min(t) FILTER (action = 'impression'), min(t)) % {horizon} AS phase
+        SELECT u, min(t) AS first, coalesce(min(t) FILTER (action = 'impression'), min(t)) % {{horizon}} AS phase
         FROM ev GROUP BY u
     ),
     grid AS (
-        SELECT u, unnest(generate_series(first - first % {horizon} + phase, {last}, {horizon})) AS t FROM lines
+        SELECT u, unnest(generate_series(first - first % {{horizon}} + phase, {{last}}, {{horizon}})) AS t FROM lines
     ),
     quiet AS (
         SELECT u, t, true AS quiet FROM grid SEMI JOIN lines ON lines.u = grid.u AND lines.first < grid.t
-        ANTI JOIN served ON served.u = grid.u AND served.t BETWEEN grid.t - {horizon} AND grid.t + {horizon}
-        QUALIFY row_number() OVER (PARTITION BY u ORDER BY hash(u, t)) <= {most}
+        ANTI JOIN served ON served.u = grid.u AND served.t BETWEEN grid.t - {{horizon}} AND grid.t + {{horizon}}
+        QUALIFY row_number() OVER (PARTITION BY u ORDER BY hash(u, t)) <= {{most}}
     )
     SELECT CAST(row_number() OVER (ORDER BY u, t) - 1 AS BIGINT) AS slate, u, t, quiet
-    FROM (FROM served UNION ALL FROM quiet) WHERE t <= {last} AND hash(u, t, 1) % 1000000 < {share} * 1000000
+    FROM (FROM served UNION ALL FROM quiet) WHERE t <= {{last}} AND hash(u, t, 1) % 1000000 < {{share}} * 1000000
 """
 _EVERY_SLATE = "SELECT slate, u, t, quiet FROM slates ORDER BY slate"
 _SHOWN = "SELECT slate, item, p FROM slates JOIN shown USING (u, t) ORDER BY slate, item"
