@@ -12,7 +12,8 @@ import whybuy
 from whybuy.causal.effects import Effect, Effects
 from whybuy.causal.question import Question
 from whybuy.cli.app import invoke
-from whybuy.errors import BehaviorError, ConfigError, QuestionError, SourceError
+from whybuy.errors import BehaviorError, ConfigError, QuestionError, SourceError, WhybuyError
+from whybuy.pipeline import Pipeline
 
 DAY = 86_400_000
 N_USERS, N_EVENTS = 120, 60
@@ -184,6 +185,28 @@ def test_a_horizon_is_text():
 def test_what_never_happens_is_refused(log):
     with pytest.raises(BehaviorError, match="never happens"):
         whybuy.effect(log, treatment="search:*", outcome="purchase:bags")
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ({"treatment": "search:*", "outcome": "purchase:bags"}, "never happens"),
+        ({"treatment": "view:*", "outcome": "purchase:bags", "horizon": "900d"}, "a shorter --horizon"),
+        ({"treatment": "view:*", "outcome": "purchase:bags", "where": "nothing = 1"}, "no condition"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_that_takes_long(log, monkeypatch, question, found):
+    stages, run = [], Pipeline.run
+
+    def noted(self, *wanted):
+        stages.extend(wanted)
+        return run(self, *wanted)
+
+    monkeypatch.setattr(Pipeline, "run", noted)
+    with pytest.raises(WhybuyError, match=found):
+        whybuy.effect(log, **question)
+    assert stages == ["sequences"]
 
 
 def test_the_package_has_no_other_names():

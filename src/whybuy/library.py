@@ -190,7 +190,7 @@ def effect(  # noqa: PLR0913 - a question has that many words
         where=where,
     )
     with opened._pipeline() as pipeline:
-        pipeline.run(question.stage)
+        pipeline.prepare(question.stage, question)
         return answered(pipeline, question)
 
 
@@ -225,7 +225,7 @@ def effects(  # noqa: PLR0913 - a question has that many words
     within = _with_commas(horizon or opened.config.horizons[0])
     asked = questions(_with_commas(treatment), outcome, horizon=within, design=design, reference=reference, where=where)
     with opened._pipeline() as pipeline:
-        pipeline.run(asked[0].stage)
+        pipeline.prepare(asked[0].stage, *asked)
         return Effects.of(all_answered(pipeline, asked))
 
 
@@ -259,7 +259,7 @@ def dose(
     within = horizon or opened.config.horizons[0]
     asked = DoseQuestion.of(treatment, outcome, horizon=within, design=design, where=where)
     with opened._pipeline() as pipeline:
-        pipeline.run("confirm")
+        pipeline.prepare("confirm", asked)
         return answer_dose(asked, pipeline.study, report=pipeline.report)
 
 
@@ -297,7 +297,7 @@ def sustained(  # noqa: PLR0913 - a question has that many words
     horizon = horizon or opened.config.horizons[0]
     question = Question.of(treatment, outcome, horizon=horizon, design="calendar", where=where)
     with opened._pipeline() as pipeline:
-        pipeline.run(question.stage)
+        pipeline.prepare(question.stage, question)
         asked = ODDS if odds is None else (float(odds),) if isinstance(odds, int | float) else tuple(odds)
         return sustained_effects(question, pipeline.study, n_periods=periods, odds=asked, report=pipeline.report)
 
@@ -317,7 +317,7 @@ def who_gains(
     opened = _opened(log)
     asked = question.Question.of(treatment, outcome, horizon=horizon or opened.config.horizons[0], where=where)
     with opened._pipeline() as pipeline:
-        pipeline.run("confirm")
+        pipeline.prepare("confirm", asked)
         return question.who_gains(asked, pipeline.study, report=pipeline.report)
 
 

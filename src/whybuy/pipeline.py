@@ -68,6 +68,13 @@ class Finished(Protocol):
         """Say that a stage is there."""
 
 
+class Askable(Protocol):
+    """Any question."""
+
+    def require_possible(self, study: "Study", /) -> None:
+        """Raise where it cannot be asked of the log; no model is needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One stage: what builds it in an empty folder, the stages it needs, and the settings that decide it."""
@@ -125,6 +132,20 @@ class Pipeline:
         if "report" in names:
             self._publish()
         return done
+
+    def prepare(self, stage: str, *questions: Askable) -> None:
+        """Build what questions need; what cannot be asked of the log is said before anything that takes long.
+
+        Raises
+        ------
+        QuestionError, BehaviorError
+            One of the questions cannot be asked of this log.
+        """
+        if stage != "events":
+            self.run("sequences")
+            for question in questions:
+                question.require_possible(self.study)
+        self.run(stage)
 
     def folder(self, name: str) -> Path:
         """Return the folder of a stage that was run."""

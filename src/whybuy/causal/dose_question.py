@@ -18,7 +18,7 @@ from whybuy.causal.dose_slope import curve, enough, slope
 from whybuy.causal.dose_trials import numbered, priced
 from whybuy.causal.effects import Estimate, Verdict
 from whybuy.causal.measures import Price
-from whybuy.causal.question import Question, require_possible, source_of
+from whybuy.causal.question import Question, source_of
 from whybuy.causal.study import Study
 from whybuy.causal.verdict import Q_LIMIT
 from whybuy.errors import QuestionError
@@ -99,6 +99,12 @@ class DoseQuestion:
             f"of {within}; the usual price of an item is its median"
         )
 
+    def require_possible(self, study: Study) -> None:
+        """Raise QuestionError or BehaviorError where the question cannot be asked of the log; no model is needed."""
+        self.asked.require_possible(study)
+        if self.kind != "number":
+            Price.of_log(self.behavior, study.store, study.log)
+
 
 def is_dose(treatment: str) -> bool:
     """Return whether the text of a treatment writes a dose."""
@@ -113,7 +119,7 @@ def answer_dose(question: DoseQuestion, study: Study, *, report: Report = quiet)
     QuestionError, BehaviorError
         The question cannot be asked of this log; its prices are unknown or do not vary.
     """
-    require_possible(question.asked, study)
+    question.require_possible(study)
     source = source_of(question.asked, study)
     if question.kind == "number":
         trials = numbered(question.asked, source, report=report)

@@ -90,6 +90,27 @@ class Question:
             return FirstOfSession(self.first)
         return STEP if self.composite is None else Completing(self.composite)
 
+    def require_possible(self, study: Study) -> None:
+        """Raise QuestionError or BehaviorError where the question cannot be asked of the log; no model is needed."""
+        if not study.log.quality.has_times:
+            raise QuestionError.of(
+                found="The log has an order of events but no times",
+                needed="times, since an effect is counted within a horizon",
+                do="Map a time column in whybuy.toml",
+            )
+        study.protocol(self.horizon).require_possible()
+        _require_decision(self.treatment)
+        for behavior in self.behaviors:
+            _require_in_log(behavior, study.store, study.log)
+        b, a = self.pair
+        if b != a and contains(a, b):
+            raise QuestionError.of(
+                found=f"Every {b} is itself a {a}",
+                needed="a treatment that can happen without being the outcome (or exactly the outcome: a further one)",
+                do=f"Ask for {b} on {b}, or for another outcome",
+            )
+        users_where(self.where, study.log)
+
     def named(self, effect: Effect) -> Effect:
         """Return the effect under the names of this question, with what its contrast means."""
         treatment = str(self.composite or self.treatment)
@@ -209,7 +230,7 @@ def answer(question: Question, study: Study, *, report: Report = quiet) -> Effec
     QuestionError, BehaviorError
         The question cannot be asked of this log.
     """
-    require_possible(question, study)
+    question.require_possible(study)
     rare = _too_rare(question, study)
     if rare is not None:
         return question.named(refused(*question.pair, question.horizon, rare))
@@ -229,7 +250,7 @@ def who_gains(question: Question, study: Study, *, report: Report = quiet) -> He
     QuestionError, BehaviorError
         The question cannot be asked of this log, or one of its behaviors is too rare.
     """
-    require_possible(question, study)
+    question.require_possible(study)
     require_common(question, study)
     table, keep, data = _asked_trials(question, study, report)
     tau = table.tau(question.pair, keep, data)
@@ -286,27 +307,6 @@ def _alone(effect: Effect) -> Effect:
     """Give the answer to a question asked alone its q-values: in a family of one they are the p-value."""
     p = effect.effect.p_value
     return replace(effect, effect=replace(effect.effect, q_value=p, q_value_by=p))
-
-
-def require_possible(question: Question, study: Study) -> None:
-    """Raise QuestionError or BehaviorError where the question cannot be asked of the log."""
-    if not study.log.quality.has_times:
-        raise QuestionError.of(
-            found="The log has an order of events but no times",
-            needed="times, since an effect is counted within a horizon",
-            do="Map a time column in whybuy.toml",
-        )
-    study.protocol(question.horizon).require_possible()
-    _require_decision(question.treatment)
-    for behavior in question.behaviors:
-        _require_in_log(behavior, study.store, study.log)
-    b, a = question.treatment, question.outcome
-    if b != a and contains(a, b):
-        raise QuestionError.of(
-            found=f"Every {b} is itself a {a}",
-            needed="a treatment that can happen without being the outcome (or exactly the outcome: a further one)",
-            do=f"Ask for {b} on {b}, or for another outcome",
-        )
 
 
 def _against_reference(table: TrialTable, question: Question, seed: int) -> tuple[Bools, PairData]:

@@ -183,7 +183,7 @@ def effects(  # noqa: PLR0913 - one parameter per option
     with session.pipeline() as pipeline:
         # What is no question is said before anything that takes long.
         questions = asked.questions(pipeline.config) if asked.is_pair else []
-        pipeline.run(questions[0].stage if questions else "confirm")
+        pipeline.prepare(questions[0].stage if questions else "confirm", *questions)
         sustained = _sustained(pipeline, questions[0], periods) if questions and periods is not None else None
         answers = all_answered(pipeline, questions) if sustained is None else []
     if sustained is not None:
@@ -232,7 +232,7 @@ def _nothing_scanned(asked: Asked, pipeline: Pipeline) -> str:
 def _dose(pipeline: Pipeline, question: "DoseQuestion") -> "Dose":
     from whybuy.causal import dose_question
 
-    pipeline.run("confirm")
+    pipeline.prepare("confirm", question)
     return dose_question.answer_dose(question, pipeline.study, report=pipeline.report)
 
 

@@ -16,7 +16,7 @@ from whybuy.causal.array_learners import STEADY, Learners
 from whybuy.causal.calendar import Grid, LandmarkTable, asked_of, draw
 from whybuy.causal.checks.failures import CAPS
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
-from whybuy.causal.question import Question, require_common, require_possible, users_where
+from whybuy.causal.question import Question, require_common, users_where
 from whybuy.causal.study import Study
 from whybuy.causal.sustained.arrays import MAX_DECISIONS, MIN_EFFECTIVE_USERS, sustained, untold
 from whybuy.causal.sustained.result import SustainedEffects
@@ -54,7 +54,7 @@ def sustained_effects(
             do="Ask for fewer and longer ones: `every` in [calendar] of whybuy.toml; one is --design calendar alone",
         )
     pair, grid = question.pair, Grid.of(study, question.horizon, n_periods=n_periods)
-    require_possible(question, study)
+    question.require_possible(study)
     grid.require_possible()
     require_common(question, study)
     users = users_where(question.where, study.log)
