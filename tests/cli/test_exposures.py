@@ -176,3 +176,25 @@ def test_slates_without_slots_cannot_be_judged_and_lifts_say_how_they_were_read(
     assert "No slate can be judged (960 impressions in slates of several items without slots" in refused.err
     answer = ask(events, "--user", "u1")
     assert "960 impressions are of slates of several items without slots" in answer.out
+
+
+def test_where_only_what_was_shown_is_logged_its_chances_are_estimated_and_that_is_said(ask):
+    many = exposures(n_users=60)
+    bare = many.drop(columns="propensity")
+    answer = ask(bare, "--user", "u1", "-k", "5")
+    assert "No impression has its probability of being shown: it was estimated from" in answer.out
+    assert "100% of what was shown could have been left out" in answer.out
+    estimated = {item["item_id"]: item for item in ask(bare, "--user", "u1", "-k", "5", "--json").json["items"]}
+    logged = {item["item_id"]: item for item in ask(many, "--user", "u1", "-k", "5", "--json").json["items"]}
+    assert {item["basis"] for item in estimated.values()} == {"impression"}
+    assert [estimated[i]["lift"] for i in ITEMS] == pytest.approx([logged[i]["lift"] for i in ITEMS], abs=0.05)
+
+
+def test_where_the_same_is_shown_whatever_happens_chances_are_not_estimated(ask):
+    many = exposures(n_users=60)
+    fixed = many.assign(
+        item_id=many["item_id"].where(many["action"] != "impression", many["slot"].map({1: "a", 2: "b"}))
+    )
+    answer = ask(fixed.drop(columns="propensity"), "--user", "u1", "-k", "1")
+    assert answer.code == 0
+    assert "only 0% could have been left out: the same is shown whatever happens" in answer.out

@@ -1,6 +1,7 @@
 """Ranking by lift in closed loops: purchases added above the logging policy and above ranking by P(buy | shown).
 
-Settings were chosen on seeds 0-9. The summary is printed whatever it says.
+Settings were chosen on seeds 0-9. The summary is printed whatever it says. Here the first five of the twenty seeds are
+run, a quarter of an hour; all of them, whose figures stand in the docs, by ``python -m tests.proofs.closed_loop``.
 """
 
 import sys
@@ -11,19 +12,20 @@ from tests.proofs.closed_loop import SEEDS, measured
 from whybuy.recommend.closed_loop import ALL_KNOWING, BY_LIFT, BY_P_BUY, LOGGING, ClosedLoop
 from whybuy.worlds.showcase import SHOWCASES
 
+N_SEEDS = 5
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 
 @pytest.fixture(scope="module")
 def loop() -> ClosedLoop:
-    """Parallel worlds of twenty seeds."""
-    return measured()
+    """Parallel worlds of five seeds."""
+    return measured(SEEDS[:N_SEEDS])
 
 
 def test_the_summary(loop, capsys):
     with capsys.disabled():
         sys.stdout.write(f"\n\n{loop.summary()}\n\n{loop.coverage().round(4)}\n")
-    assert loop.rounds["seed"].nunique() == len(SEEDS) >= 20
+    assert loop.rounds["seed"].nunique() == N_SEEDS
 
 
 @pytest.mark.parametrize("world", SHOWCASES)
@@ -41,7 +43,7 @@ def test_regret_grows_more_slowly_than_that_of_p_buy(loop, world):
 
 @pytest.mark.parametrize("world", SHOWCASES)
 def test_what_the_log_alone_tells_holds_the_truth(loop, world):
-    """Twenty intervals of 95%: fewer than sixteen hold in .3% of proofs; the eighty of weeks share users and worlds."""
+    """Of five intervals of 95% fewer than three hold in .1% of proofs; the fifteen of weeks share users and worlds."""
     found = loop.coverage().query("world == @world and estimator == 'snips'").set_index("time")["coverage"]
-    assert found["all periods"] >= 16 / 20
-    assert found["one period"] >= 0.85
+    assert found["all periods"] >= 3 / N_SEEDS
+    assert found["one period"] >= 0.7

@@ -1,6 +1,6 @@
 """The demo's promise on seeds fixed in advance: the wrong sign is put right, what has no cause is not called one.
 
-The model and its settings were chosen on seeds 0-9; seeds 100-119 were not drawn before. Every seed is drawn,
+The model and its settings were chosen on seeds 0-9; seeds 100-109 were not drawn before. Every seed is drawn,
 ingested, trained, scanned and confirmed as `whybuy demo` does, on the pairs that the promise is about.
 """
 
@@ -19,7 +19,7 @@ from whybuy.worlds import demo_truth, draw_demo, write_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
-SEEDS = range(100, 120)
+SEEDS = range(100, 110)
 TRUTH = {(t.treatment, t.outcome): t for t in demo_truth() if t.kind in ("wrong sign", "no cause")}
 
 
@@ -53,7 +53,7 @@ def told(seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def shops() -> pd.DataFrame:
-    """What is told of the promised pairs in twenty shops."""
+    """What is told of the promised pairs in ten shops."""
     return all_kept({f"promise-{seed}": partial(told, seed) for seed in SEEDS})
 
 

@@ -23,6 +23,7 @@ from whybuy.recommend.catalog import load_facts, load_items
 from whybuy.recommend.lift import load_lifts
 from whybuy.recommend.moves import load_effects, moved_sql
 from whybuy.recommend.personal.asked import Asker, learn_from_log
+from whybuy.recommend.personal.showing import estimate_showing
 from whybuy.recommend.ranking import ANSWER_COLUMNS, load_ranked
 from whybuy.recommend.store import connection, load_events, quoted, write_query
 from whybuy.recommend.terms import Terms, terms_of
@@ -51,8 +52,9 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
         load_items(con, log)
         terms = terms_of(con, log, config)
         load_facts(con, log, terms, report)
+        terms = estimate_showing(con, log, terms, scratch, report)
         terms = load_lifts(con, log, terms, scratch, report)
-        learn_from_log(con, log, terms, folder, report)
+        learn_from_log(con, log, terms, folder, scratch, report)
         load_places(con)
         load_effects(con, effects_path, terms)
         for table in _TABLES:

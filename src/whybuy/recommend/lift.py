@@ -28,7 +28,7 @@ from whybuy.events.log import EventLog
 from whybuy.progress import Report
 from whybuy.recommend.opportunities import shard_cells
 from whybuy.recommend.shrink import shrink_lifts
-from whybuy.recommend.store import load_events, parquet_list, write_parquet
+from whybuy.recommend.store import load_shown_events, parquet_list, write_parquet
 from whybuy.recommend.terms import STATES, Terms
 
 Z95 = 1.959963984540054
@@ -68,7 +68,7 @@ def _write_cells(
     pools = np.asarray(con.execute("SELECT pool FROM items ORDER BY item").fetchnumpy()["pool"], np.int64)
     cell_files, pool_files = [], []
     for done, shard in enumerate(log.shards):
-        load_events(con, [shard])
+        load_shown_events(con, shard, scratch)
         found = shard_cells(con, pools, terms)
         cell_files.append(scratch / f"cells-{done:05d}.parquet")
         pool_files.append(scratch / f"pools-{done:05d}.parquet")

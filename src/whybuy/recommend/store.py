@@ -97,3 +97,21 @@ def load_events(con: duckdb.DuckDBPyConnection, shards: Iterable[Path], *, only:
         """
     )
     return int(con.execute("SELECT count(*) FROM people").fetchall()[0][0])
+
+
+def load_shown_events(con: duckdb.DuckDBPyConnection, shard: Path, estimated: Path) -> None:
+    """Make the tables of :func:`load_events`; ``ev.p`` is what stands in the folder ``estimated`` where nothing was
+    logged, see :mod:`whybuy.recommend.personal.showing`.
+    """
+    load_events(con, [shard])
+    found = estimated_file(estimated, shard)
+    if found.exists():
+        con.execute(
+            f"""UPDATE ev SET p = e.p FROM read_parquet({quoted(found)}) e
+                WHERE ev.u = e.u AND ev.t = e.t AND ev.item = e.item AND ev.action = 'impression'"""
+        )
+
+
+def estimated_file(folder: Path, shard: Path) -> Path:
+    """Return where the estimated probabilities (u, t, item, p) of a shard's impressions stand."""
+    return folder / f"showing-{shard.stem}.parquet"

@@ -19,6 +19,7 @@ from whybuy.events.quality import impossible
 from whybuy.recommend.store import parquet_list, write_text
 
 Basis = Literal["impression", "view"]
+Showing = Literal["logged", "estimated", "unknown"]
 STATES = ("none", "viewed", "carted", "bought")
 """The states of a user on an item, by the strongest thing done before: carted or marked, and viewed, within the
 lookback."""
@@ -44,6 +45,7 @@ class Terms:
     goal : what counts as taking an item in the transitions: "purchase", or "touch" in a log without purchases
     notes : plain words on what was left out
     explore, per_category, seed : of ``[recommend]`` in the config: how answers are drawn from the line of candidates
+    showing : how likely it was to show what was shown: "logged", "estimated", or "unknown"
     n_bought : (user, item) pairs bought within the horizon after showing, in any state; None where no lift was computed
     """
 
@@ -56,6 +58,7 @@ class Terms:
     why_no_lift: str | None
     goal: Literal["purchase", "touch"]
     notes: tuple[str, ...] = ()
+    showing: Showing = "unknown"
     n_bought: int | None = None
     explore: float = 0.0
     per_category: int | None = None
@@ -92,6 +95,7 @@ def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> T
     found = _impressions(con, log)
     terms = Terms(
         basis="impression" if found.usable else "view",
+        showing="logged" if found.usable else "unknown",
         horizon_ms=duration_ms(config.recommend.horizon),
         lookback_ms=duration_ms(config.lookback),
         start_ms=quality.start_ms,
@@ -107,6 +111,13 @@ def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> T
     return replace(terms, why_no_lift=_why_no_lift(terms, quality.actions))
 
 
+def with_estimated_showing(terms: Terms, log: EventLog, note: str) -> Terms:
+    """Return the terms of a log whose impressions have estimated probabilities, which ``note`` says."""
+    others = tuple(found for found in terms.notes if _UNUSABLE not in found)
+    terms = replace(terms, basis="impression", showing="estimated", notes=(*others, note))
+    return replace(terms, why_no_lift=_why_no_lift(terms, log.quality.actions))
+
+
 def rejected_propensities(log: EventLog) -> tuple[str, ...]:
     """Return what has to be said of rows that were rejected for their propensity; empty where none was."""
     n = log.quality.rejected.get(impossible(c.PROPENSITY), 0)
@@ -116,6 +127,9 @@ def rejected_propensities(log: EventLog) -> tuple[str, ...]:
         f"{n:,} rows whose propensity is no probability in (0, 1] were rejected when read (`whybuy check` counts "
         "them): what they showed counts as not shown",
     )
+
+
+_UNUSABLE = "impressions have no probability of being shown in (0, 1]"
 
 
 @dataclass(frozen=True)
@@ -132,8 +146,7 @@ class _Impressions:
         notes = []
         if self.unusable:
             notes.append(
-                f"{self.unusable:,} impressions have no probability of being shown in (0, 1]; "
-                "they are neither shown nor not shown, and left out of the lifts"
+                f"{self.unusable:,} {_UNUSABLE}; they are neither shown nor not shown, and left out of the lifts"
             )
         if self.usable and self.slotless:
             notes.append(

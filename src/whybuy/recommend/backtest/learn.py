@@ -88,7 +88,7 @@ def learn(  # noqa: PLR0913 - what, from where, until when, and where to put and
     load_facts(con, earlier, terms, report)
     terms = load_lifts(con, earlier, terms, scratch, report)
     load_places(con)
-    return _learned(con, terms.why_no_lift, learned_lifts(con, earlier, terms, report))
+    return _learned(con, terms.why_no_lift, learned_lifts(con, earlier, terms, scratch, report))
 
 
 def _write_before(con: duckdb.DuckDBPyConnection, whole: Path, part: Path, before_ms: int, reading: Reading) -> None:

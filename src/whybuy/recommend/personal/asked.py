@@ -19,7 +19,7 @@ from whybuy.recommend.personal import store
 from whybuy.recommend.personal.learn import Known, PersonalLifts, learn_lifts
 from whybuy.recommend.personal.model import Lifts
 from whybuy.recommend.personal.states import N_DIMENSIONS, states
-from whybuy.recommend.store import load_events
+from whybuy.recommend.store import load_shown_events
 from whybuy.recommend.terms import Terms
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +40,9 @@ def has_grounds(terms: Terms) -> bool:
     return terms.basis == "impression" and terms.why_no_lift is None and enough
 
 
-def learned_lifts(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, report: Report) -> PersonalLifts | None:
+def learned_lifts(
+    con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, scratch: Path, report: Report
+) -> PersonalLifts | None:
     """Return the lifts of a log, None where there are no grounds; reads the table ``items``."""
     if not has_grounds(terms):
         return None
@@ -48,7 +50,7 @@ def learned_lifts(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, r
 
     def parts() -> Iterator[None]:
         for shard in log.shards:
-            load_events(con, [shard])
+            load_shown_events(con, shard, scratch)
             yield
             report("recommend: lifts by person", next(steps), 2 * len(log.shards) + 1)
 
@@ -57,11 +59,13 @@ def learned_lifts(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, r
     return lifts
 
 
-def learn_from_log(con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, folder: Path, report: Report) -> None:
+def learn_from_log(
+    con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, folder: Path, scratch: Path, report: Report
+) -> None:
     """Write the lifts of a log into ``folder``, where there are grounds; what an earlier log taught goes."""
     for name in (store.NUMBERS, store.GRAPH):
         (folder / name).unlink(missing_ok=True)
-    lifts = learned_lifts(con, log, terms, report)
+    lifts = learned_lifts(con, log, terms, scratch, report)
     if lifts is not None:
         store.save(lifts, folder)
 

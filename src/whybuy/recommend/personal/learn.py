@@ -66,7 +66,7 @@ class PersonalLifts:
     def of(self, known: Known, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
         """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given what was done before."""
         asked = Opportunities.asked(user, item, ts)
-        trials = _trials(known, asked, self.items, self.vectors, self.horizon_ms)
+        trials = trials_of(known, asked, self.items, self.vectors, self.horizon_ms)
         return self.model.predict(trials, intervals=intervals)
 
 
@@ -79,6 +79,17 @@ def learn_lifts(
     ----------
     con : holds the table ``items``
     """
+    drawn, items, vectors = draw(con, parts, terms, windows_ms=windows_ms, seed=seed)
+    trials = Trials.joined(drawn)
+    if not (trials.outcome & trials.shown).any():
+        return None
+    return PersonalLifts(LiftModel.fit(trials), items, vectors, windows_ms, terms.horizon_ms)
+
+
+def draw(
+    con: duckdb.DuckDBPyConnection, parts: Parts, terms: Terms, *, windows_ms: tuple[int, ...], seed: int = 7
+) -> tuple[list[Trials], Items, Covariates]:
+    """Return the trials of every shard, the items, and their vectors (n_items, d)."""
     items = load_catalog(con)
     counts, first, n_slates = [], np.full(len(items), np.iinfo(np.int64).max), 0
     for _ in parts():
@@ -93,11 +104,8 @@ def learn_lifts(
     for _ in parts():
         found = opportunities(con, first, terms, rng, share=share)
         known = Known.of(con, items, windows_ms)
-        drawn.append(_trials(known, found, items, vectors, terms.horizon_ms))
-    trials = Trials.joined(drawn)
-    if not (trials.outcome & trials.shown).any():
-        return None
-    return PersonalLifts(LiftModel.fit(trials), items, vectors, windows_ms, terms.horizon_ms)
+        drawn.append(trials_of(known, found, items, vectors, terms.horizon_ms))
+    return drawn, items, vectors
 
 
 def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
@@ -115,7 +123,8 @@ def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
     )
 
 
-def _trials(known: Known, found: Opportunities, items: Items, vectors: Covariates, horizon_ms: int) -> Trials:
+def trials_of(known: Known, found: Opportunities, items: Items, vectors: Covariates, horizon_ms: int) -> Trials:
+    """Return opportunities with what was known just before each."""
     span = int(found.ts.max(initial=0)) + 1
     _, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
     pair = known.histories.covariates(found.user, found.item, found.ts, items)

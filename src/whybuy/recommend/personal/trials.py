@@ -1,7 +1,7 @@
 """Trials as arrays: what the lift model learns from, and what it is asked about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ class Trials:
     ----------
     state : (n_moments, d) the state of a person just before a moment
     features : (n_items, d) what is known of every item
-    pair : (n, d) what happened between the person and the item before
+    pair : (n, d) what happened between the person and the item before; last whether the moment is a quiet one
     moment, item, user : (n,) numbers; a moment belongs to one user
     ts : (n,) milliseconds
     shown, outcome : (n,) whether the item was shown, and bought within the horizon
@@ -45,6 +45,16 @@ class Trials:
     def __len__(self) -> int:
         """Return the number of trials."""
         return len(self.item)
+
+    @property
+    def quiet(self) -> Bools:
+        """(n,) whether nothing at all was shown, then and a horizon before and after."""
+        return np.asarray(self.pair[:, -1] > 0)
+
+    def rows(self, keep: Bools) -> "Trials":
+        """Return the trials ``keep`` (n,)."""
+        of_rows = ("pair", "moment", "item", "user", "ts", "shown", "outcome", "propensity", "weight")
+        return replace(self, **{name: getattr(self, name)[keep] for name in of_rows})
 
     @classmethod
     def joined(cls, parts: Sequence["Trials"]) -> "Trials":
