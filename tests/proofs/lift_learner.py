@@ -9,7 +9,8 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.recommend.closed_loop import Forecast
-from whybuy.recommend.personal.learn import PersonalLifts, learn_lifts
+from whybuy.recommend.personal.learn import PersonalLifts, draw, learn_lifts
+from whybuy.recommend.personal.showing import ShowingModel, of_shard
 from whybuy.recommend.terms import Terms
 from whybuy.worlds.chain import DAY_MS
 from whybuy.worlds.shop import Shop
@@ -19,16 +20,37 @@ WINDOWS_MS = (DAY_MS, 7 * DAY_MS)
 
 @dataclass(frozen=True)
 class LiftLearner:
-    """Learns lifts from impressions; its settings are those of the code."""
+    """Learns lifts from impressions; its settings are those of the code.
+
+    Attributes
+    ----------
+    estimated : hide the logged chances of being shown, and estimate them
+    """
+
+    estimated: bool = False
 
     def learn(self, log: Shop) -> "LiftForecaster":
         """Return the model of a log."""
         with duckdb.connect() as con:
             load(con, log, log.users[c.USER].to_numpy(object))
             end = con.execute("SELECT max(t) FROM ev").fetchall()[0][0] + 1
+            if self.estimated:
+                estimate(con, end)
             lifts = learn_lifts(con, lambda: iter([None]), terms(end), windows_ms=WINDOWS_MS)
         assert lifts is not None
         return LiftForecaster(lifts)
+
+
+def estimate(con: duckdb.DuckDBPyConnection, end: int) -> ShowingModel:
+    """Put estimated chances of being shown in the place of the logged ones in the table ``ev``; return their model."""
+    con.execute("UPDATE ev SET p = 0.5 WHERE action = 'impression'")
+    model = ShowingModel.fit(*draw(con, lambda: iter([None]), terms(end), windows_ms=WINDOWS_MS))
+    found = of_shard(con, model, terms(end))  # noqa: F841 - DuckDB reads it by name
+    con.execute(
+        """UPDATE ev SET p = f.p FROM found f
+           WHERE ev.u = f.u AND ev.t = f.t AND ev.item = f.item AND action = 'impression'"""
+    )
+    return model
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.proofs.lifts import SIZES, measured
+from tests.proofs.lifts import SIZES, measured, measured_without_chances
 from whybuy.worlds.showcase import SHOWCASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -32,6 +32,14 @@ def test_the_top_ten_add_nearly_what_the_log_allows(table, world, size, wanted):
     assert rows["ours"].mean() >= wanted
     assert (rows["ours"] > rows["all-knowing P(buy)"]).all()
     assert (rows["ours"] > rows["our P(buy)"]).all()
+
+
+def test_estimated_chances_of_being_shown_rank_as_well_as_logged_ones(table):
+    """On thin logs."""
+    found = measured_without_chances().set_index(["world", "size", "seed"])
+    logged = table.set_index(["world", "size", "seed"]).loc[found.index]
+    assert (found["ours"] - logged["ours"]).abs().max() < 0.03
+    assert (found["ours"] > logged["all-knowing P(buy)"]).all()
 
 
 @pytest.mark.parametrize("world", SHOWCASES)

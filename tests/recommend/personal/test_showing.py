@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.proofs.lift_learner import load, terms
+from tests.proofs.lift_learner import estimate, load
 from whybuy import columns as c
-from whybuy.recommend.personal.learn import draw
-from whybuy.recommend.personal.showing import ShowingModel, of_shard, windows_ms
+from whybuy.recommend.personal.showing import ShowingModel
 from whybuy.worlds.showcase import SHOWCASES, Size, draw_log
 
 
@@ -18,11 +17,11 @@ def both(request) -> tuple[ShowingModel, pd.DataFrame]:
     shop = draw_log(SHOWCASES[request.param], 100, Size(n_users=250, n_rounds=16)).shop
     with duckdb.connect() as con:
         load(con, shop, shop.users[c.USER].to_numpy(object))
-        end = terms(con.execute("SELECT max(t) FROM ev").fetchall()[0][0] + 1)
-        logged = con.execute("SELECT u, t, item, p FROM ev WHERE action = 'impression'").df()
-        con.execute("UPDATE ev SET p = 0.5 WHERE action = 'impression'")
-        model = ShowingModel.fit(*draw(con, lambda: iter([None]), end, windows_ms=windows_ms(end)))
-        estimated = of_shard(con, model, end).to_pandas()
+        end = con.execute("SELECT max(t) FROM ev").fetchall()[0][0] + 1
+        shown = "SELECT u, t, item, p FROM ev WHERE action = 'impression'"
+        logged = con.execute(shown).df()
+        model = estimate(con, end)
+        estimated = con.execute(shown).df()
     return model, logged.merge(estimated, on=["u", "t", "item"], suffixes=("", "_estimated"), validate="1:1")
 
 
