@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from tests.recommend.backtest.test_heldout import browsing
 from tests.recommend.backtest.test_run import clicks_only
 from whybuy.recommend import backtest
 
@@ -36,12 +37,35 @@ def test_the_answer_in_words_as_a_document_and_as_a_figure(call, clicks, conform
     assert again.json["policies"][0]["policy"] == "as logged"
 
 
-def test_a_log_without_impressions_is_exit_2(call, shop):
+def test_without_impressions_rankings_are_held_against_what_was_bought(call, shop, conforms, monkeypatch):
+    """The same command and stage, and prediction in every word of it."""
+    events = browsing(50)
+    times = pd.Timestamp(DAY_TEXT) + pd.to_timedelta(events["ts_ms"], unit="ms")
+    events.assign(ts=times).drop(columns="ts_ms").to_csv(shop / "log.csv", index=False)
+    answer = call("recommend", "--evaluate")
+    assert answer.code == 0, answer.err
+    assert "What policies would have earned cannot be told. The log has no impressions" in answer.out
+    assert "This is prediction: what people took by themselves, not what showing adds." in answer.out
+    assert "winner" not in answer.out
+    rows = answer.out.partition("miscalibration\n")[2].splitlines()[:6]
+    assert [row[:11].strip() for row in rows] == [
+        "this policy", "by P(buy)", "co-purchase", "last seen", "popular", "random",
+    ]  # fmt: skip
+    folder = shop / "whybuy-workspace" / "evaluation"
+    assert "Prediction, not effect" in (folder / "evaluation.html").read_text(encoding="utf-8")
+    monkeypatch.setattr(backtest, "hold_out", None)  # the second answer is read, not computed
+    again = call("recommend", "--evaluate", "--json")
+    conforms(again.json, "held_out")
+    assert again.json["figure"] == str(folder / "evaluation.html")
+
+
+def test_a_log_with_neither_impressions_nor_enough_purchases_is_exit_2(call, shop):
     (shop / "log.csv").write_text("user_id,ts,action,item_id\na,2025-01-01,view,1\na,2025-01-09,purchase,1\n")
     answer = call("recommend", "--evaluate")
     assert answer.code == 2
     assert "The log has no impressions" in answer.err
     assert "propensity" in answer.err
+    assert "1 people with an event before 2025-01-09T00:00:00+00:00 bought an item after it" in answer.err
 
 
 @pytest.mark.parametrize("words", [("--all",), ("--user", "a"), ("-k", "3"), ("--output", "x.parquet")])

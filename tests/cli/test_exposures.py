@@ -88,14 +88,22 @@ def test_items_that_only_the_log_or_only_the_catalog_knows_are_both_weighed(ask)
     assert "it was never shown" in found[-1]["reason"]
 
 
-def test_without_impressions_there_is_no_evaluation_and_no_lift(ask):
-    refused = ask(EVENTS[~SHOWN], "--evaluate")
-    assert refused.code == 2
-    assert "The log has no impressions" in refused.err
+def test_without_impressions_there_is_no_value_of_a_policy_and_no_lift(ask):
+    foretold = ask(EVENTS[~SHOWN], "--evaluate")
+    assert foretold.code == 0
+    assert "What policies would have earned cannot be told. The log has no impressions" in foretold.out
+    assert "No ranking by P(buy): the log has neither views nor impressions" in foretold.out
     answer = ask(EVENTS[~SHOWN], "--user", "u1", "-k", "1")
     assert answer.code == 0
     assert "lift not known" in answer.out
     assert "neither views nor impressions with their probability of being shown" in answer.out
+
+
+def test_without_any_propensity_rankings_are_held_against_what_was_bought(ask):
+    foretold = ask(EVENTS.drop(columns="propensity"), "--evaluate")
+    assert foretold.code == 0
+    assert "None of 960 impressions has a propensity in (0, 1]" in foretold.out
+    assert "This is prediction" in foretold.out
 
 
 def with_propensities(*values: object) -> pd.DataFrame:

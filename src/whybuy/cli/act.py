@@ -43,7 +43,11 @@ def recommend(  # noqa: PLR0913 - the options of the program
     k: Annotated[int | None, typer.Option("-k", min=1, help="How many items each; the config's k.")] = None,
     output: Annotated[Path | None, typer.Option(help="A Parquet file to write.", dir_okay=False)] = None,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Compare policies on what the log has shown, with their propensities.")
+        bool,
+        typer.Option(
+            "--evaluate",
+            help="Compare policies on what was shown, by propensities; without them rankings with what was bought.",
+        ),
     ] = False,
 ) -> None:
     """Recommend the items whose showing adds most purchases, for one user, some or all."""

@@ -68,10 +68,19 @@ def load_effects(con: duckdb.DuckDBPyConnection, path: Path, terms: Terms) -> in
         The file is missing or is no JSON of effects.
     """
     rows = [row for number, raw in enumerate(_read(path)) if (row := _effect_row(number, raw, terms)) is not None]
+    _load_rows(con, rows)
+    return len(rows)
+
+
+def load_no_effects(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of :func:`load_effects` for answers that no effect may enter."""
+    _load_rows(con, [])
+
+
+def _load_rows(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> None:
     frame = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)  # noqa: F841 - read by DuckDB
     con.execute("CREATE OR REPLACE TABLE effects AS SELECT * FROM frame")
     con.execute(_SHARES)
-    return len(rows)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

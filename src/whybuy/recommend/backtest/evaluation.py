@@ -26,7 +26,7 @@ class Span:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, times as text."""
-        return {"first": _time(self.first_ms), "last": _time(self.last_ms), "n_slates": self.n_slates}
+        return {"first": time_text(self.first_ms), "last": time_text(self.last_ms), "n_slates": self.n_slates}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ class Evaluation:
         """Return plain JSON, in :attr:`unit`."""
         told = [self._policy(found) for found in self.comparison.values]
         return {
+            "kind": "policies",
             "unit": self.unit,
             "reward": self.reward,
             "horizon": self.horizon,
@@ -148,5 +149,6 @@ def _numbers(found: Interval, sign: str = "") -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def _time(ms: int) -> str:
+def time_text(ms: int) -> str:
+    """Return a time as text."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

@@ -23,6 +23,7 @@ from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE, load_facts, lo
 from whybuy.recommend.lift import load_lifts
 from whybuy.recommend.personal.asked import learned_lifts
 from whybuy.recommend.personal.learn import PersonalLifts
+from whybuy.recommend.personal.showing import estimate_showing
 from whybuy.recommend.store import parquet_list, quoted
 from whybuy.recommend.terms import STATES, Terms
 
@@ -77,33 +78,55 @@ def learn(  # noqa: PLR0913 - what, from where, until when, and where to put and
     ----------
     terms : of the whole log
     """
-    shards = tuple(scratch / f"before-{number:05d}.parquet" for number in range(len(log.shards)))
-    for done, (whole, part) in enumerate(zip(log.shards, shards, strict=True)):
-        _write_before(con, whole, part, before_ms, reading)
-        report("evaluate: the earlier part", done + 1, len(log.shards))
-    earlier = replace(log, shards=shards)
+    earlier = cut_before(con, log, before_ms, scratch=scratch, clicks_count=reading.reward == "click", report=report)
     terms = replace(terms, end_ms=before_ms)
     if reading.reward == "click":
         terms = replace(terms, goal="purchase", why_no_lift=None)
-    load_facts(con, earlier, terms, report)
-    terms = load_lifts(con, earlier, terms, scratch, report)
-    load_places(con)
+    terms = load_learned(con, earlier, terms, scratch=scratch, report=report)
     return _learned(con, terms.why_no_lift, learned_lifts(con, earlier, terms, scratch, report))
 
 
-def _write_before(con: duckdb.DuckDBPyConnection, whole: Path, part: Path, before_ms: int, reading: Reading) -> None:
-    """Write the moments of a shard before a time; clicks stand as purchases where they are what counts."""
+def cut_before(
+    con: duckdb.DuckDBPyConnection,
+    log: EventLog,
+    before_ms: int,
+    *,
+    scratch: Path,
+    clicks_count: bool = False,
+    report: Report,
+) -> EventLog:
+    """Return the log of the moments before a time, written into ``scratch``, with as many shards.
+
+    Parameters
+    ----------
+    clicks_count : clicks stand as purchases
+    """
     action = f"CAST({c.ACTION} AS VARCHAR)"
-    if reading.reward == "click":
+    if clicks_count:
         action = f"CASE WHEN {action} = 'click' THEN 'purchase' ELSE {action} END"
-    con.execute(
-        f"""
-        COPY (
-            SELECT * REPLACE ({action} AS {c.ACTION}) FROM read_parquet({parquet_list([whole])})
-            QUALIFY min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) < {before_ms}
-        ) TO {quoted(part)} (FORMAT parquet)
-        """
-    )
+    shards = tuple(scratch / f"before-{number:05d}.parquet" for number in range(len(log.shards)))
+    for done, (whole, part) in enumerate(zip(log.shards, shards, strict=True)):
+        con.execute(
+            f"""
+            COPY (
+                SELECT * REPLACE ({action} AS {c.ACTION}) FROM read_parquet({parquet_list([whole])})
+                QUALIFY min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) < {before_ms}
+            ) TO {quoted(part)} (FORMAT parquet)
+            """
+        )
+        report("evaluate: the earlier part", done + 1, len(log.shards))
+    return replace(log, shards=shards)
+
+
+def load_learned(
+    con: duckdb.DuckDBPyConnection, earlier: EventLog, terms: Terms, *, scratch: Path, report: Report
+) -> Terms:
+    """Make what answers need of a log that was cut, but for effects and lifts by person; return its terms, narrowed."""
+    load_facts(con, earlier, terms, report)
+    terms = estimate_showing(con, earlier, terms, scratch, report)
+    terms = load_lifts(con, earlier, terms, scratch, report)
+    load_places(con)
+    return terms
 
 
 def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None, personal: PersonalLifts | None) -> Learned:

@@ -1,5 +1,6 @@
 """From a log to the values of policies: read, split by time, learn on the earlier part, judge on the later."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -74,28 +75,49 @@ def evaluate_log(
     )
 
 
-def _reading(log: EventLog, config: Config) -> Reading:
-    """Return how the log is read; refuse one without times, impressions, propensities or anything to count."""
-    actions = log.quality.actions
+@dataclass(frozen=True)
+class Lack:
+    """Why no policy can be judged on a log: the parts of the message."""
+
+    found: str
+    needed: str
+    do: str
+
+    def error(self) -> QuestionError:
+        """Return the refusal."""
+        return QuestionError.of(found=self.found, needed=self.needed, do=self.do)
+
+
+def why_no_policies(log: EventLog) -> Lack | None:
+    """Return what a log lacks for saying what policies would have earned; None where it lacks nothing."""
+    n_shown = log.quality.actions.get("impression", 0)
     if not log.quality.has_times:
-        raise QuestionError.of(
+        return Lack(
             found='The log has an order but no times (time = "order")',
             needed="times are needed to say what was bought within how long after showing",
             do="Use a log with times",
         )
-    if not actions.get("impression"):
-        raise QuestionError.of(
+    if not n_shown:
+        return Lack(
             found="The log has no impressions, so that nobody knows what was shown and not bought",
             needed=_NEEDED,
             do="Log what is shown as events with the action impression, with slot and propensity, and ask again",
         )
-    usable, first_slot = _usable(log)
-    if not usable:
-        raise QuestionError.of(
-            found=f"None of {actions['impression']:,} impressions has a propensity in (0, 1]",
+    if not _usable(log)[0]:
+        return Lack(
+            found=f"None of {n_shown:,} impressions has a propensity in (0, 1]",
             needed=_NEEDED,
             do="Map the column that holds it to propensity in whybuy.toml, or log it from now on",
         )
+    return None
+
+
+def _reading(log: EventLog, config: Config) -> Reading:
+    """Return how the log is read; refuse one without times, impressions, propensities or anything to count."""
+    lack = why_no_policies(log)
+    if lack is not None:
+        raise lack.error()
+    actions = log.quality.actions
     if not actions.get("purchase") and not actions.get("click"):
         raise QuestionError.of(
             found="The log has neither purchases nor clicks",
@@ -107,7 +129,7 @@ def _reading(log: EventLog, config: Config) -> Reading:
         horizon_ms=duration_ms(config.recommend.horizon),
         lookback_ms=duration_ms(config.lookback),
         end_ms=log.quality.end_ms,
-        first_slot=first_slot,
+        first_slot=_usable(log)[1],
     )
 
 
