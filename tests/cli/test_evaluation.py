@@ -65,7 +65,7 @@ def test_a_log_with_neither_impressions_nor_enough_purchases_is_exit_2(call, sho
     assert answer.code == 2
     assert "The log has no impressions" in answer.err
     assert "propensity" in answer.err
-    assert "1 people with an event before 2025-01-09T00:00:00+00:00 bought an item after it" in answer.err
+    assert "and 1 of its users did something before 2025-01-09T00:00:00+00:00 and bought an item after it" in answer.err
 
 
 @pytest.mark.parametrize("words", [("--all",), ("--user", "a"), ("-k", "3"), ("--output", "x.parquet")])

@@ -172,8 +172,14 @@ def test_a_sample_of_users_is_judged_where_there_are_many(found, tmp_path, monke
     ("events", "said"),
     [
         (EVENTS[EVENTS[c.ACTION] == "view"], "no impressions.*; and it has no purchases of items.*at least 30 who did"),
-        (EVENTS[EVENTS[c.USER] < "u20"], "; and [12][0-9] people with an event before 1970-01-.* bought an item after"),
-        (EVENTS[EVENTS[c.ACTION] == "purchase"].assign(**{c.TIME_MS: DAY}), "; and 0 people with an event before"),
+        (
+            EVENTS[EVENTS[c.USER] < "u20"],
+            "; and [12][0-9] of its users did something before 1970-01-.* and bought an item after",
+        ),
+        (
+            EVENTS[EVENTS[c.ACTION] == "purchase"].assign(**{c.TIME_MS: DAY}),
+            "; and 0 of its users did something before 1970-01-02T00:00:00.00:00",
+        ),
         (
             EVENTS.assign(**{c.ITEM: EVENTS[c.ITEM].mask(EVENTS[c.ACTION] == "purchase")}),
             "it has no purchases of items",

@@ -135,9 +135,8 @@ def _load_taken(
         f"SELECT {users} FILTER (is_known), {users} FILTER (NOT is_known) FROM taken"
     ).fetchall()[0]
     if n_buyers < FEWEST_USERS:
-        raise _refusal(
-            lack, f"{n_buyers:,} people with an event before {span.text(span.before_ms)} bought an item after it"
-        )
+        at = span.text(span.before_ms)
+        raise _refusal(lack, f"{n_buyers} of its users did something before {at} and bought an item after it")
     in_million = min(1_000_000, 1_000_000 * MOST_USERS // n_buyers)
     con.execute(f"DELETE FROM taken WHERE NOT is_known OR hash({c.USER}, {seed}) % 1000000 >= {in_million}")
     n_users, n_taken, n_again = con.execute(f"SELECT {users}, count(*), count(*) FILTER (again) FROM taken").fetchall()[

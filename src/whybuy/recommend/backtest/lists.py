@@ -6,7 +6,7 @@ nothing is known for go to the items with the most buyers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -63,7 +63,7 @@ class Lists:
         """Return the people of several shards, one shard after the other."""
         before = np.cumsum([0, *(part.n_users for part in parts)])
         return cls(
-            rankings={name: np.concatenate([part.rankings[name] for part in parts]) for name in RANKINGS},
+            rankings={name: np.concatenate([part.rankings[name] for part in parts]) for name in parts[0].rankings},
             row=np.concatenate([n + part.row for n, part in zip(before, parts, strict=False)]),
             taken=np.concatenate([part.taken for part in parts]),
             past_row=np.concatenate([n + part.past_row for n, part in zip(before, parts, strict=False)]),
@@ -72,7 +72,7 @@ class Lists:
         )
 
 
-def rank_people(
+def rank_people(  # noqa: PLR0913 - the tables, the log, who asks, on which terms, how many, and the luck
     con: duckdb.DuckDBPyConnection,
     earlier: EventLog,
     asker: Asker,
@@ -94,9 +94,10 @@ def rank_people(
     for shard, path in enumerate(earlier.shards):
         con.execute(f"CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT {c.USER} FROM taken WHERE shard = {shard}")
         n_people = load_events(con, [path], only="wanted")
-        parts.append(_rank_shard(con, asker, terms, shard, n_people, k, rng))
+        parts.append(_rank_shard(con, asker, terms, shard, n_people, k))
         report("evaluate: rankings", shard + 1, len(earlier.shards))
-    return Lists.joined(parts)
+    lists = Lists.joined(parts)
+    return replace(lists, rankings={**lists.rankings, RANDOM: _random(con, lists.n_users, k, rng)})
 
 
 def _rank_shard(
@@ -106,7 +107,6 @@ def _rank_shard(
     shard: int,
     n_people: int,
     k: int,
-    rng: np.random.Generator,
 ) -> Lists:
     load_touched(con, terms)
     con.execute(moved_sql(terms))
@@ -121,7 +121,7 @@ def _rank_shard(
     row, taken = _integers(con, f"SELECT u, item FROM taken JOIN people USING ({c.USER}) WHERE shard = {shard}")
     touched = f"item IS NOT NULL AND action IN {sql_in(TOUCH_ACTIONS)}"
     past = _integers(con, f"SELECT u, item, count(*) FROM ev WHERE {touched} GROUP BY u, item ORDER BY u, item")
-    return Lists({**rankings, RANDOM: _random(con, n_people, k, rng)}, row, taken, *past)
+    return Lists(rankings, row, taken, *past)
 
 
 def _list(known: str, people: tuple[int, int], k: int) -> str:
