@@ -100,10 +100,11 @@ def test_without_impressions_there_is_no_value_of_a_policy_and_no_lift(ask):
 
 
 def test_without_any_propensity_rankings_are_held_against_what_was_bought(ask):
-    foretold = ask(EVENTS.drop(columns="propensity"), "--evaluate")
+    foretold = ask(exposures(n_users=70).drop(columns="propensity"), "--evaluate")
     assert foretold.code == 0
-    assert "None of 960 impressions has a propensity in (0, 1]" in foretold.out
+    assert "None of 1,680 impressions has a propensity in (0, 1]" in foretold.out
     assert "This is prediction" in foretold.out
+    assert "No impression has its probability of being shown: it was estimated from" in foretold.out
 
 
 def with_propensities(*values: object) -> pd.DataFrame:
