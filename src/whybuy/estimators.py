@@ -5,6 +5,8 @@ less often at several decision points would change, ``off_policy`` what other po
 what was shown. ``uplift`` says whom a treatment moves and what treating in that order is worth, ``uplift_curves`` the
 latter of any ranking. ``spend`` says who gets which offer under a budget, ``response_curve`` what a budget buys,
 ``policy_value`` what a rule brings on held-out people, ``policy_tree`` gives a rule that people can read.
+``plan_experiment`` says how large an experiment must be, ``assign_units`` who gets which arm, ``analyze_experiment``
+what came of it; ``adjusted_difference`` is the difference of two arms with what was known before taken out.
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,18 @@ from whybuy.campaign.budget import (
     response_curve,
     spend,
 )
+from whybuy.campaign.experiment import (
+    AdjustedDifference,
+    ExperimentPlan,
+    ExperimentResult,
+    Margin,
+    Rules,
+    Wanted,
+    adjusted_difference,
+    analyze_experiment,
+    assign_units,
+    plan_experiment,
+)
 from whybuy.campaign.uplift import Uplift, UpliftCurves, uplift, uplift_curves
 from whybuy.causal.arrays import ArrayEffect, ArraysError, Learners, interactive, partially_linear
 from whybuy.causal.sustained import StrategyEffect, SustainedEffects, sustained
@@ -36,27 +50,37 @@ from whybuy.recommend.evaluate import (
 )
 
 __all__ = [
+    "AdjustedDifference",
     "ArrayEffect",
     "ArraysError",
     "AsLogged",
     "BudgetPlan",
+    "ExperimentPlan",
+    "ExperimentResult",
     "Learners",
     "LoggedFeedback",
+    "Margin",
     "Offers",
     "Policy",
     "PolicyComparison",
     "PolicyTree",
     "PolicyValue",
     "ResponseCurve",
+    "Rules",
     "StrategyEffect",
     "SustainedEffects",
     "Uniform",
     "Uplift",
     "UpliftCurves",
+    "Wanted",
+    "adjusted_difference",
+    "analyze_experiment",
+    "assign_units",
     "cross_fitted_rewards",
     "interactive",
     "off_policy",
     "partially_linear",
+    "plan_experiment",
     "policy_tree",
     "policy_value",
     "response_curve",

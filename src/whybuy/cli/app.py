@@ -12,7 +12,7 @@ import typer
 
 import whybuy
 from whybuy.behavior.processes import Processes, first_to_fail, leading
-from whybuy.cli import act, answer, certify, run, setup
+from whybuy.cli import act, answer, certify, experiment, run, setup
 from whybuy.cli.session import INTERRUPTED, USER_CAN_MEND
 from whybuy.errors import WhybuyError
 from whybuy.pipeline import take_part
@@ -42,6 +42,7 @@ for _command in (
     act.profile,
 ):
     app.command()(_command)
+app.add_typer(experiment.app)
 
 
 @app.callback(invoke_without_command=True)

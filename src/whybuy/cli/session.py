@@ -167,8 +167,11 @@ _COMMON = [
 ]
 
 
-def command(function: Command) -> Command:
-    """Turn a function ``(session, *, its own options)`` into a command that also takes the common options."""
+def command(function: Command, *, group: str = "whybuy") -> Command:
+    """Turn a function ``(session, *, its own options)`` into a command that also takes the common options.
+
+    ``group`` stands before its name in messages.
+    """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(function)
@@ -180,7 +183,7 @@ def command(function: Command) -> Command:
             if debug:
                 traceback.print_exc()
             if first_to_fail():
-                session.note(f"whybuy {function.__name__}: {error}")
+                session.note(f"{group} {function.__name__}: {error}")
             raise typer.Exit(USER_CAN_MEND) from error
         except KeyboardInterrupt:
             session.note("Interrupted. Finished stages are kept; run the same command again to go on.")

@@ -1,0 +1,91 @@
+"""Who gets which arm: drawn at random within strata, each stratum as near to the shares as whole units allow.
+
+Of the rounding in every stratum nothing is systematic: the bounds between arms are laid out from one uniform number,
+so that every unit's chance of an arm is exactly the arm's share, in strata of one unit too (systematic sampling; Cox,
+A constructive procedure for unbiased controlled rounding, JASA, 1987).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from whybuy.campaign.experiment.difference import MIN_UNITS
+from whybuy.causal.clusters import Ints
+from whybuy.errors import ArraysError
+
+_WHOLE = 1e-6
+
+
+def assign_units(
+    units: npt.ArrayLike, shares: Mapping[str, float], *, strata: npt.ArrayLike | None = None, seed: int
+) -> pd.DataFrame:
+    """Return one row per unit, sorted by unit: ``unit``, ``arm``, ``stratum``; the same for any order of the input.
+
+    Parameters
+    ----------
+    units : (n,) ids of what is assigned, each once
+    shares : arm -> share of the units; the controls first
+    strata : (n,) labels within which the shares hold; all units are one stratum where None
+
+    Raises
+    ------
+    ArraysError
+        A unit stands twice or has no id, the shares do not sum to 1, or an arm would get fewer than 15 units.
+    """
+    require_shares(list(shares.values()))
+    ids = pd.Series(np.asarray(units, object))
+    if ids.isna().any() or ids.duplicated().any():
+        raise ArraysError.of(
+            found=f"{int(ids.isna().sum())} units have no id and {int(ids.duplicated().sum())} stand twice",
+            needed="every unit once",
+            do="Leave out what has no id, and keep one row of each",
+        )
+    smallest = len(ids) * min(shares.values())
+    if smallest < MIN_UNITS:
+        raise ArraysError.of(
+            found=f"{len(ids):,} units leave {smallest:.1f} in the smallest arm",
+            needed=f"at least {MIN_UNITS} in every arm",
+            do="Assign smaller units (people instead of regions, hours instead of days), or even shares",
+        )
+    label = "all" if strata is None else np.asarray(strata, object)
+    frame = pd.DataFrame({"unit": ids.astype(str), "stratum": label}).astype({"stratum": str})
+    frame = frame.sort_values("unit", ignore_index=True)
+    code = pd.factorize(frame["stratum"], sort=True)[0].astype(np.int64)
+    arm = draw_arms(code, np.array(list(shares.values())), np.random.default_rng(seed))
+    frame["arm"] = np.array(list(shares), object)[arm]
+    return frame[["unit", "arm", "stratum"]]
+
+
+def draw_arms(stratum: Ints, shares: npt.NDArray[np.float64], rng: np.random.Generator) -> Ints:
+    """Return the (n,) arm of every unit, from 0, given the (n,) stratum of each, numbered from 0.
+
+    Within a stratum units are shuffled, the first get the first arm and so on; arm a ends at floor(n S_a + u), where S
+    is the running sum of the shares and u uniform in [0, 1).
+    """
+    order = np.lexsort((rng.random(len(stratum)), stratum))
+    size = np.bincount(stratum)
+    place = np.arange(len(stratum)) - np.repeat(size.cumsum() - size, size)
+    bounds = np.floor(size[:, None] * shares.cumsum() + rng.random((len(size), 1)) + 1e-12)
+    sorted_stratum = stratum[order]
+    arm = np.empty(len(stratum), np.int64)
+    # Whoever stands at or beyond an arm's end belongs to a later one; the last has no end.
+    arm[order] = (place[:, None] >= bounds[sorted_stratum, :-1]).sum(axis=1)
+    return arm
+
+
+def require_shares(shares: Sequence[float]) -> None:
+    """Refuse shares of arms that are no shares."""
+    if len(shares) < 2:
+        raise ArraysError.of(
+            found=f"{len(shares)} arm was named",
+            needed="at least two, the controls first",
+            do="Name the arms with their shares, as control=.5,treated=.5",
+        )
+    if min(shares) <= 0 or abs(sum(shares) - 1) > _WHOLE:
+        raise ArraysError.of(
+            found=f"The shares {', '.join(f'{share:g}' for share in shares)} sum to {sum(shares):g}",
+            needed="positive shares that sum to 1",
+            do="Correct them; whoever shall be left out of the experiment is an arm, too",
+        )

@@ -1,0 +1,405 @@
+"""``experiment plan``, ``assign`` and ``analyze``: how large, who gets what, what came of it."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from whybuy.cli.session import Session, command, require_times, write_output
+from whybuy.cli.tables import NOTHING, Column, show_table
+from whybuy.config import duration_ms
+from whybuy.errors import QuestionError
+from whybuy.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from whybuy.campaign.experiment import ExperimentPlan, ExperimentResult, MetricAnswer
+    from whybuy.campaign.experiment.design import Design
+    from whybuy.campaign.experiment.file import Assignment
+
+app = typer.Typer(name="experiment", help="Plan an experiment, assign its arms, analyze it.", no_args_is_help=True)
+_command = partial(command, group="whybuy experiment")
+
+PLAN_FIGURE, RESULT_FIGURE, ASSIGNMENT = "experiment-plan.html", "experiment.html", "assignment.parquet"
+_EVEN = "control=.5,treated=.5"
+
+ArmsOption = Annotated[str, typer.Option("--arms", help="Arms with their shares, the controls first.")]
+UnitOption = Annotated[str, typer.Option("--unit", help="user, an attribute such as region, or period=1d.")]
+EntryOption = Annotated[
+    Literal["visit", "start"],
+    typer.Option("--entry", help="Outcomes count from the first visit after the start, or from the start."),
+]
+ActiveOption = Annotated[
+    str | None, typer.Option("--active", help="Only people active in this time before the start; the lookback.")
+]
+WhereOption = Annotated[str | None, typer.Option("--where", help="A SQL condition on the users table.")]
+WashoutOption = Annotated[str | None, typer.Option("--washout", help="Left out at the beginning of every period.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Of what is drawn; the config's.")]
+HorizonOption = Annotated[str | None, typer.Option("--horizon", help="Within how long outcomes count, as in 7d.")]
+
+_DAY_COLUMNS: tuple[Column, ...] = (
+    ("days", "right"),
+    ("entered", "right"),
+    ("smallest effect", "right"),
+    ("with CUPED", "right"),
+    ("power", "right"),
+    ("with CUPED", "right"),
+)
+_POWER_COLUMNS: tuple[Column, ...] = (
+    ("effect", "right"),
+    ("power", "right"),
+    ("with CUPED", "right"),
+    ("on the log", "right"),
+    ("± error", "right"),
+    ("coverage", "right"),
+)
+_METRIC_COLUMNS: tuple[Column, ...] = (
+    ("metric", "left"),
+    ("arm", "left"),
+    ("control", "right"),
+    ("plain", "right"),
+    ("adjusted", "right"),
+    ("low", "right"),
+    ("high", "right"),
+    ("p (Holm)", "right"),
+    ("must be", "left"),
+    ("verdict", "left"),
+)
+
+
+@app.command()
+@_command
+def plan(  # noqa: PLR0913 - the options of the program
+    session: Session,
+    *,
+    outcome: Annotated[str, typer.Option(help="What shall move: a behavior, or revenue.")] = "purchase:*",
+    horizon: HorizonOption = None,
+    effect: Annotated[
+        str | None, typer.Option(help="The smallest effect worth seeing: .01, or 5% of the outcome's mean.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days in which people enter.")] = None,
+    power: Annotated[float, typer.Option(help="Probability of seeing the effect.")] = 0.8,
+    peek: Annotated[bool, typer.Option("--peek", help="Intervals that hold at every look.")] = False,
+    simulations: Annotated[int, typer.Option(min=1, help="Experiments drawn from the log for every effect.")] = 400,
+    arms: ArmsOption = _EVEN,
+    unit: UnitOption = "user",
+    entry: EntryOption = "visit",
+    active: ActiveOption = None,
+    where: WhereOption = None,
+    washout: WashoutOption = None,
+    seed: SeedOption = None,
+) -> None:
+    """Say how many people, how long, and which effects can be seen, read off the log and simulated on it."""
+    from whybuy.campaign.experiment import Wanted
+    from whybuy.campaign.experiment.ask import PlanQuestion, plan_log
+    from whybuy.campaign.experiment.metrics import parse_metric
+
+    absolute, relative = _effect(effect)
+    shares = _shares(arms)
+    with session.pipeline() as pipeline:
+        seed = pipeline.config.seed if seed is None else seed
+        wanted = Wanted(
+            shares=list(shares.values()), effect=absolute, power=power, peek=peek, simulations=simulations, seed=seed
+        )
+        question = PlanQuestion(
+            metric=parse_metric(outcome),
+            horizon_ms=duration_ms(horizon or pipeline.config.campaign.horizon),
+            relative=relative,
+            days=days,
+        )
+        _read(pipeline)
+        design = _design(pipeline, unit, washout, entry=entry, active=active, where=where, shares=shares, seed=seed)
+        found = plan_log(pipeline.log, question, design, wanted, report=pipeline.report)
+        figure = pipeline.workspace.root / PLAN_FIGURE
+    _write_figure(found, figure)
+    if session.as_json:
+        session.emit({**found.to_json(), "figure": str(figure)})
+        return
+    _show_plan(session, found)
+    session.say(f"figure: {figure}")
+
+
+def _show_plan(session: Session, found: "ExperimentPlan") -> None:
+    for line in found.summary().splitlines():
+        session.say(line)
+    session.say()
+    rows = (
+        [
+            _short(r["effect"], "+"),
+            *(_share(r[name]) for name in ("power_plain", "power", "power_simulated")),
+            f"{r['monte_carlo_error']:.2f}",
+            _share(r["coverage_simulated"]),
+        ]
+        for r in found.to_frame().to_dict("records")
+    )
+    show_table(session.out, _POWER_COLUMNS, rows)
+    if len(found.days) > 1:
+        session.say()
+        days = (
+            [
+                str(d.day),
+                f"{d.n_units:,}",
+                *(_short(value, "+") for value in (d.smallest_plain, d.smallest)),
+                *(_share(value) for value in (d.power_plain, d.power)),
+            ]
+            for d in found.days
+        )
+        show_table(session.out, _DAY_COLUMNS, days)
+
+
+@app.command()
+@_command
+def assign(  # noqa: PLR0913 - the options of the program
+    session: Session,
+    *,
+    output: Annotated[
+        Path | None, typer.Option(help="A .parquet or .csv file to write; never overwritten.", dir_okay=False)
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="When it begins, as 2026-01-31; the log's end.")] = None,
+    stratify: Annotated[
+        str | None, typer.Option(help="Attributes, activity:4 (quarters by recent events), separated by commas.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="How long periods go on.")] = None,
+    arms: ArmsOption = _EVEN,
+    unit: UnitOption = "user",
+    entry: EntryOption = "visit",
+    active: ActiveOption = None,
+    where: WhereOption = None,
+    washout: WashoutOption = None,
+    seed: SeedOption = None,
+) -> None:
+    """Draw who gets which arm, within strata, and write it to a file with seed and hash."""
+    from whybuy.campaign.experiment.ask import assign_log
+
+    shares = _shares(arms)
+    with session.pipeline() as pipeline:
+        _read(pipeline)
+        end_ms = pipeline.log.quality.end_ms
+        design = _design(
+            pipeline,
+            unit,
+            washout,
+            entry=entry,
+            active=active,
+            where=where,
+            shares=shares,
+            seed=pipeline.config.seed if seed is None else seed,
+            start_ms=end_ms if start is None else _time_ms(start, pipeline),
+        )
+        strata = [name.strip() for name in stratify.split(",")] if stratify else []
+        found = assign_log(pipeline.log, design, stratify=strata, days=days)
+        path = output or pipeline.workspace.root / ASSIGNMENT
+    is_new = found.require_free(path)
+    if is_new:
+        write_output(path, found.write)
+    _show_assignment(session, found, design, path, is_new=is_new)
+
+
+def _show_assignment(session: Session, found: "Assignment", design: "Design", path: Path, *, is_new: bool) -> None:
+    from whybuy.campaign.experiment.reference import day_text
+
+    counts = {arm: int((found.frame["arm"] == arm).sum()) for arm in design.shares}
+    n_strata = int(found.frame["stratum"].nunique())
+    if session.as_json:
+        facts = {"output": str(path), "written": is_new, "sha256": found.sha256, "seed": design.seed, "counts": counts}
+        session.emit({**facts, "strata": n_strata, "start_ms": design.start_ms, "rehearsal": found.is_rehearsal})
+        return
+    told = ", ".join(f"{n:,} in {arm}" for arm, n in counts.items())
+    session.say(
+        f"{len(found.frame):,} {design.units_word}: {told}; {n_strata} strata; from {day_text(design.start_ms)} UTC"
+    )
+    if found.is_rehearsal:
+        session.say("A rehearsal: the start lies before the end of the log, so `analyze` will give no verdict.")
+    session.say(f"{'written' if is_new else 'already there, the same'}: {path}")
+    session.say(f"seed {design.seed}, sha256 {found.sha256}")
+
+
+@app.command()
+@_command
+def analyze(  # noqa: PLR0913 - the options of the program
+    session: Session,
+    *,
+    assignment: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `assign` wrote, or unit and arm as a table.")
+    ],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="What shall move; may repeat. purchase:* where left out.")
+    ] = None,
+    guardrail: Annotated[
+        list[str] | None, typer.Option("--guardrail", help="What must not be hurt, as 'revenue>-0.5'; may repeat.")
+    ] = None,
+    horizon: HorizonOption = None,
+    peek: Annotated[
+        bool, typer.Option("--peek", help="You look before the end: intervals hold at every look.")
+    ] = False,
+    planned: Annotated[int | None, typer.Option(min=1, help="Units at the planned end; all assigned.")] = None,
+    start: Annotated[str | None, typer.Option(help="Of a file of another system: when it began.")] = None,
+    arms: Annotated[str | None, typer.Option("--arms", help="Of a file of another system: its shares.")] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="Of a file of another system: what was assigned.")] = None,
+    entry: Annotated[
+        Literal["visit", "start"] | None, typer.Option("--entry", help="Of a file of another system: from when on.")
+    ] = None,
+) -> None:
+    """Say what an experiment found: is the split sound, what moved, is nothing hurt."""
+    from whybuy.campaign.experiment.file import read_assignment
+    from whybuy.campaign.experiment.judge import Questions, analyze_log
+    from whybuy.campaign.experiment.metrics import parse_guardrail, parse_metric
+
+    found = read_assignment(assignment)
+    with session.pipeline() as pipeline:
+        questions = Questions(
+            metrics=[parse_metric(text) for text in metric or ["purchase:*"]],
+            guardrails=[parse_guardrail(text) for text in guardrail or []],
+            horizon_ms=duration_ms(horizon or pipeline.config.campaign.horizon),
+            smallest=pipeline.config.causal.smallest_effect,
+            peek=peek,
+            planned=planned,
+        )
+        _read(pipeline)
+        said = {"--start": start, "--arms": arms, "--unit": unit, "--entry": entry}
+        result = analyze_log(pipeline.log, found, _analyzed(found, said, pipeline), questions)
+        figure = pipeline.workspace.root / RESULT_FIGURE
+    _write_figure(result, figure)
+    if session.as_json:
+        session.emit({**result.to_json(), "figure": str(figure)})
+        return
+    _show_result(session, result)
+    session.say(f"figure: {figure}")
+
+
+def _analyzed(found: "Assignment", said: dict[str, str | None], pipeline: Pipeline) -> "Design":
+    """Return the design of the file, or for another system's file what is said of it."""
+    from whybuy.campaign.experiment.design import parse_unit
+    from whybuy.campaign.experiment.judge import foreign_design
+
+    given = [name for name, value in said.items() if value is not None]
+    if found.design is not None:
+        if given:
+            raise QuestionError.of(
+                found=f"{given[0]} was given, and the file says it itself",
+                needed="the design that the arms were drawn with",
+                do="Leave it out",
+            )
+        return found.design
+    start, arms = said["--start"], said["--arms"]
+    if start is None or arms is None:
+        raise QuestionError.of(
+            found="The file does not say how it was drawn",
+            needed="when it began and what the shares were meant to be",
+            do=f"Add --start 2026-01-31 --arms {_EVEN}",
+        )
+    fields = parse_unit(said["--unit"] or "user", pipeline.log)
+    return foreign_design(_shares(arms), _time_ms(start, pipeline), entry=said["--entry"] or "visit", **fields)
+
+
+def _show_result(session: Session, result: "ExperimentResult") -> None:
+    for line in result.decision().splitlines():
+        session.say(line)
+    session.say()
+    show_table(session.out, _METRIC_COLUMNS, map(_metric_row, result.answers))
+    session.say()
+    for answer in result.answers:
+        for reason in answer.reasons:
+            session.say(f"{answer.metric}, {answer.arm}: {reason}")
+    ratio = result.sample_ratio
+    split = ", ".join(f"{result.counts[arm]:,} in {arm} ({100 * share:g}%)" for arm, share in result.shares.items())
+    session.say(f"- Split: {split}; p = {ratio['p_value']:.2g}.")
+    removed = [a.variance_removed for a in result.answers if a.variance_removed is not None]
+    if removed:
+        session.say(
+            f"- What was known before takes away {100 * min(removed):.0f} to {100 * max(removed):.0f}% of the variance."
+        )
+    session.say(
+        "- Intervals hold at every look." if result.peek else "- Intervals are for one look, at the planned end."
+    )
+    for note in result.notes:
+        session.say(f"- {note}")
+
+
+def _metric_row(answer: "MetricAnswer") -> list[str]:
+    numbers = (answer.plain, answer.estimate, answer.ci_low, answer.ci_high)
+    p = NOTHING if answer.p_holm is None else f"{answer.p_holm:.2g}"
+    margin = "" if answer.margin is None else str(answer.margin)
+    return [
+        answer.metric,
+        answer.arm,
+        _short(answer.mean_control),
+        *(_short(value, "+") for value in numbers),
+        p,
+        margin,
+        answer.verdict,
+    ]
+
+
+def _write_figure(found: "ExperimentPlan | ExperimentResult", path: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_text(found.plot().to_html(include_plotlyjs=True), encoding="utf-8")
+
+    write_output(path, write)
+
+
+def _read(pipeline: Pipeline) -> None:
+    require_times(pipeline.config)
+    pipeline.run("events")
+
+
+def _design(pipeline: Pipeline, unit: str, washout: str | None, *, active: str | None, **fields: Any) -> "Design":
+    from whybuy.campaign.experiment.design import Design, parse_unit
+
+    return Design(
+        **parse_unit(unit, pipeline.log, washout=washout),
+        active_ms=duration_ms(active or pipeline.config.lookback),
+        **fields,
+    )
+
+
+def _shares(text: str) -> dict[str, float]:
+    """Return arm -> share of ``control=.5,mail=.5``."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            number = float(share)
+        except ValueError:
+            number = -1.0
+        if not name.strip() or name.strip() in found or number <= 0:
+            raise QuestionError.of(
+                found=f"--arms has the part {part!r}",
+                needed="each arm once, with a share above 0",
+                do=f"Write --arms {_EVEN}",
+            )
+        found[name.strip()] = number
+    return found
+
+
+def _effect(text: str | None) -> tuple[float | None, float | None]:
+    """Return an effect as a number, or as a share of the baseline."""
+    if text is None:
+        return None, None
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError as error:
+        raise QuestionError.of(
+            found=f"--effect {text!r} is no number", needed="a number, or a percentage", do="Write --effect .01 or 5%"
+        ) from error
+    return (None, value / 100) if text.strip().endswith("%") else (value, None)
+
+
+def _time_ms(text: str, pipeline: Pipeline) -> int:
+    from datetime import datetime
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise QuestionError.of(
+            found=f"--start {text!r} is no time", needed="a day or a time", do="Write --start 2026-01-31"
+        ) from error
+    return round((time if time.tzinfo else time.replace(tzinfo=pipeline.config.zone)).timestamp() * 1000)
+
+
+def _short(value: float | None, sign: str = "") -> str:
+    return NOTHING if value is None else f"{value:{sign}.4g}"
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None or value != value else f"{value:.2f}"
