@@ -306,9 +306,8 @@ def _show_result(session: Session, result: "ExperimentResult") -> None:
     session.say(f"- Split: {split}; p = {ratio['p_value']:.2g}.")
     removed = [a.variance_removed for a in result.answers if a.variance_removed is not None]
     if removed:
-        session.say(
-            f"- What was known before takes away {100 * min(removed):.0f} to {100 * max(removed):.0f}% of the variance."
-        )
+        low, high = (round(100 * max(share, 0.0)) for share in (min(removed), max(removed)))
+        session.say(f"- What was known before takes away {low} to {high}% of the variance.")
     session.say(
         "- Intervals hold at every look." if result.peek else "- Intervals are for one look, at the planned end."
     )

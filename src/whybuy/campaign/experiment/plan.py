@@ -17,7 +17,7 @@ import numpy.typing as npt
 from whybuy.campaign.experiment.assign import draw_arms, require_shares
 from whybuy.campaign.experiment.difference import MIN_UNITS, UNITS_PER_COLUMN, cluster_means, lin_difference
 from whybuy.campaign.experiment.plan_result import Day, ExperimentPlan, Simulated
-from whybuy.campaign.experiment.power import Outcome, Test, planted, power_of, smallest_effect, units_needed
+from whybuy.campaign.experiment.power import Outcome, Comparison, planted, power_of, smallest_effect, units_needed
 from whybuy.causal.clusters import Float64, Ints
 from whybuy.errors import ArraysError
 from whybuy.progress import Report, quiet
@@ -69,9 +69,9 @@ class Wanted:
             )
 
     @property
-    def test(self) -> Test:
+    def test(self) -> Comparison:
         """What is asked of the smallest treated arm; with several arms each gets its part of the 5%."""
-        return Test(min(self.shares[1:]), self.shares[0], 1 - 0.05 / (len(self.shares) - 1), self.peek)
+        return Comparison(min(self.shares[1:]), self.shares[0], 1 - 0.05 / (len(self.shares) - 1), self.peek)
 
 
 def plan_experiment(

@@ -161,7 +161,7 @@ class ExperimentPlan:
                 f"Not as it is: {effect} needs {self.n_units:,} {self.unit}, and the log has {self.n_available:,}. "
                 "Look for a larger effect, a commoner outcome, or more people."
             )
-        days = f", entered after {self.days_needed} days" if self.days_needed and self.days else ""
+        days = f" (there by day {self.days_needed})" if self.days_needed and len(self.days) > 1 else ""
         until = f"; then wait {self.horizon} for the last outcomes" if self.horizon and days else ""
         if not self.effect_given:
             return (

@@ -51,7 +51,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """What is asked of the estimate.
 
     Attributes
@@ -82,7 +82,7 @@ class Test:
         return math.sqrt(left * outcome.variance * by_arm / n_units)
 
 
-def power_of(test: Test, outcome: Outcome, n_units: float, effect: float, *, left: float = 1.0) -> float:
+def power_of(test: Comparison, outcome: Outcome, n_units: float, effect: float, *, left: float = 1.0) -> float:
     """Return the probability that ``effect`` is seen with ``n_units`` units in all arms together.
 
     Source: Cohen, Statistical power analysis for the behavioral sciences (1988), section 2.
@@ -98,7 +98,7 @@ def power_of(test: Test, outcome: Outcome, n_units: float, effect: float, *, lef
     return float(stats.nct.sf(factor, degrees, shift) + other_side)
 
 
-def smallest_effect(test: Test, outcome: Outcome, n_units: float, *, power: float, left: float = 1.0) -> float | None:
+def smallest_effect(test: Comparison, outcome: Outcome, n_units: float, *, power: float, left: float = 1.0) -> float | None:
     """Return the smallest rise that is seen with probability ``power``; None where no possible one is."""
     most = min(outcome.most * (1 - 1e-6), 50 * test.std_error(outcome, n_units, left=left))
     if power_of(test, outcome, n_units, most, left=left) < power:
@@ -107,7 +107,7 @@ def smallest_effect(test: Test, outcome: Outcome, n_units: float, *, power: floa
     return float(optimize.brentq(lambda d: power_of(test, outcome, n_units, d, left=left) - power, least, most))
 
 
-def units_needed(test: Test, outcome: Outcome, effect: float, *, power: float, left: float = 1.0) -> int:
+def units_needed(test: Comparison, outcome: Outcome, effect: float, *, power: float, left: float = 1.0) -> int:
     """Return how many units all arms together need so that ``effect`` is seen with probability ``power``."""
     low, high = 4.0, 8.0
     while power_of(test, outcome, high, effect, left=left) < power:
