@@ -9,7 +9,8 @@ from whybuy.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
-COMMANDS = {command.callback.__name__ for command in app.registered_commands}
+GROUPS = {group.typer_instance.info.name for group in app.registered_groups}
+COMMANDS = {command.callback.__name__ for command in app.registered_commands} | GROUPS
 
 
 def ids(page: Path) -> str:

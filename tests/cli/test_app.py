@@ -26,9 +26,9 @@ def test_the_commands_stand_in_the_order_of_use():
     assert [command.callback.__name__ for command in app.registered_commands] == COMMANDS
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "experiment plan", "experiment assign", "experiment analyze"])
 def test_every_command_takes_the_common_options(call, name):
-    answer = call(name, "--help")
+    answer = call(*name.split(), "--help")
     assert answer.code == 0
     for option in ("--config", "-c", "--workspace", "--json", "--debug"):
         assert re.search(rf"(?<![\w-]){option}\b", answer.out), option

@@ -20,7 +20,16 @@ def test_shares_hold_within_every_stratum():
     for _, part in frame.groupby("stratum"):
         counts = part.arm.value_counts()
         for arm, share in (("control", 0.5), ("mail", 0.3), ("gift", 0.2)):
-            assert abs(counts[arm] - share * len(part)) < 1
+            assert abs(counts[arm] - share * len(part)) < 2
+    assert frame.arm.value_counts().to_dict() == {"control": 500, "mail": 300, "gift": 200}
+
+
+def test_strata_of_odd_sizes_even_out():
+    """Three hundred strata of three: each is split 2 to 1, and all of them evenly."""
+    frame = assign_units(IDS[:900], EVEN, strata=np.arange(900) // 3, seed=1)
+    assert frame.arm.value_counts().to_dict() == {"control": 450, "mail": 450}
+    by_stratum = frame.groupby("stratum").arm.apply(lambda arms: (arms == "mail").sum())
+    assert set(by_stratum) == {1, 2}
 
 
 def test_every_unit_s_chance_is_the_share_in_strata_of_one_too():
@@ -92,7 +101,7 @@ def test_another_assignment_is_never_overwritten(drawn, tmp_path):
     path = tmp_path / "a.parquet"
     drawn.write(path)
     other = Assignment(assign_units(IDS, EVEN, seed=4).astype(object), drawn.design)
-    with pytest.raises(WorkspaceError, match="holds something else.*Name another --output"):
+    with pytest.raises(WorkspaceError, match=r"holds something else.*Name another --output"):
         other.require_free(path)
     (tmp_path / "b.csv").write_text("something\n")
     with pytest.raises(WorkspaceError, match="holds something else"):

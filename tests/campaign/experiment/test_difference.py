@@ -132,7 +132,10 @@ def test_coverage_over_many_worlds(world):
         ({"T": np.zeros(60)}, r"Everybody \(60 units\) is a control"),
         ({"T": np.r_[np.ones(3), np.zeros(57)]}, r"One arm has 3 units.*at least 15.*more units"),
         ({"T": np.arange(60)}, "other than 0 and 1.*two arms at a time"),
-        ({"Y": np.r_[np.full(5, np.nan), np.ones(55)]}, r"missing or not finite for 5 of 30 treated and 0 of 30 controls"),
+        (
+            {"Y": np.r_[np.full(5, np.nan), np.ones(55)]},
+            r"missing or not finite for 5 of 30 treated and 0 of 30 controls",
+        ),
         ({"Y": np.ones(59)}, "59 outcomes and 60 of treated"),
         ({"Y": np.array(["x"] * 60)}, "no number"),
         ({"covariates": np.ones((60, 4))}, "4 covariates for 30 units in the smaller arm.*Pass fewer"),

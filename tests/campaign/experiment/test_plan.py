@@ -3,7 +3,7 @@ import pytest
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 
 from tests.campaign.experiment.people import draw
-from whybuy.campaign.experiment.power import Outcome, Comparison, power_of, smallest_effect, units_needed
+from whybuy.campaign.experiment.power import Comparison, Outcome, power_of, smallest_effect, units_needed
 from whybuy.errors import ArraysError
 from whybuy.estimators import Wanted, adjusted_difference, plan_experiment
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_planned(wanted, message):
 
 
 def test_outcomes_that_cannot_be_planned_for():
-    with pytest.raises(ArraysError, match="same for all 50 units.*commoner outcome"):
+    with pytest.raises(ArraysError, match=r"same for all 50 units.*commoner outcome"):
         plan_experiment(np.zeros(50), Wanted())
     with pytest.raises(ArraysError, match="missing or not finite"):
         plan_experiment(np.r_[np.nan, np.arange(50.0)], Wanted())

@@ -162,7 +162,7 @@ def _periods(design: Design, days: int | None) -> tuple[npt.NDArray[np.object_],
         )
     starts = period_starts(design.start_ms, design.start_ms + days * DAY_MS + design.period_ms - 1, design.period_ms)
     times = pd.to_datetime(starts, unit="ms")
-    weekend = np.where(times.dayofweek >= 5, "weekend", "weekday")
+    weekend = np.where(times.day_of_week >= 5, "weekend", "weekday")
     strata = [f"{kind} {time:%H:%M}" for kind, time in zip(weekend, times, strict=True)]
     return times.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy(object), np.array(strata, object)
 

@@ -1,8 +1,10 @@
 """Who gets which arm: drawn at random within strata, each stratum as near to the shares as whole units allow.
 
-Of the rounding in every stratum nothing is systematic: the bounds between arms are laid out from one uniform number,
-so that every unit's chance of an arm is exactly the arm's share, in strata of one unit too (systematic sampling; Cox,
-A constructive procedure for unbiased controlled rounding, JASA, 1987).
+Units are shuffled within their strata, the strata laid side by side in any order, and along this line every arm takes
+its share by equal steps from a random start (systematic sampling). So every unit's chance of an arm is exactly the arm's share, in
+strata of one unit too, and what is rounded up in one stratum is rounded down in the next.
+
+Source: Madow and Madow, On the theory of systematic sampling (Annals of Mathematical Statistics, 1944).
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,19 +61,16 @@ def assign_units(
 
 
 def draw_arms(stratum: Ints, shares: npt.NDArray[np.float64], rng: np.random.Generator) -> Ints:
-    """Return the (n,) arm of every unit, from 0, given the (n,) stratum of each, numbered from 0.
-
-    Within a stratum units are shuffled, the first get the first arm and so on; arm a ends at floor(n S_a + u), where S
-    is the running sum of the shares and u uniform in [0, 1).
-    """
-    order = np.lexsort((rng.random(len(stratum)), stratum))
-    size = np.bincount(stratum)
-    place = np.arange(len(stratum)) - np.repeat(size.cumsum() - size, size)
-    bounds = np.floor(size[:, None] * shares.cumsum() + rng.random((len(size), 1)) + 1e-12)
-    sorted_stratum = stratum[order]
-    arm = np.empty(len(stratum), np.int64)
-    # Whoever stands at or beyond an arm's end belongs to a later one; the last has no end.
-    arm[order] = (place[:, None] >= bounds[sorted_stratum, :-1]).sum(axis=1)
+    """Return the (n,) arm of every unit, from 0, given the (n,) stratum of each and the share of each arm."""
+    arm = np.full(len(stratum), len(shares) - 1, np.int64)
+    place = rng.permutation(int(stratum.max()) + 1)
+    waiting = np.lexsort((rng.random(len(stratum)), place[stratum]))
+    left = 1.0
+    for number, share in enumerate(shares[:-1]):
+        taken = np.diff(np.floor(np.arange(len(waiting) + 1) * (share / left) + rng.random())) > 0
+        arm[waiting[taken]] = number
+        waiting = waiting[~taken]
+        left -= share
     return arm
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from whybuy.campaign.experiment.assign import draw_arms, require_shares
 from whybuy.campaign.experiment.difference import MIN_UNITS, UNITS_PER_COLUMN, cluster_means, lin_difference
 from whybuy.campaign.experiment.plan_result import Day, ExperimentPlan, Simulated
-from whybuy.campaign.experiment.power import Outcome, Comparison, planted, power_of, smallest_effect, units_needed
+from whybuy.campaign.experiment.power import Comparison, Outcome, planted, power_of, smallest_effect, units_needed
 from whybuy.causal.clusters import Float64, Ints
 from whybuy.errors import ArraysError
 from whybuy.progress import Report, quiet

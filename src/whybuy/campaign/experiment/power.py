@@ -98,7 +98,9 @@ def power_of(test: Comparison, outcome: Outcome, n_units: float, effect: float, 
     return float(stats.nct.sf(factor, degrees, shift) + other_side)
 
 
-def smallest_effect(test: Comparison, outcome: Outcome, n_units: float, *, power: float, left: float = 1.0) -> float | None:
+def smallest_effect(
+    test: Comparison, outcome: Outcome, n_units: float, *, power: float, left: float = 1.0
+) -> float | None:
     """Return the smallest rise that is seen with probability ``power``; None where no possible one is."""
     most = min(outcome.most * (1 - 1e-6), 50 * test.std_error(outcome, n_units, left=left))
     if power_of(test, outcome, n_units, most, left=left) < power:
