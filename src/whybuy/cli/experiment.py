@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from whybuy.cli.experiment_shown import show_assignment, show_plan, show_result
 from whybuy.cli.session import Session, command, require_times, write_output
-from whybuy.cli.tables import NOTHING, Column, show_table
 from whybuy.config import duration_ms
 from whybuy.errors import QuestionError
 from whybuy.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from whybuy.campaign.experiment import ExperimentPlan, ExperimentResult, MetricAnswer
+    from whybuy.campaign.experiment import ExperimentPlan, ExperimentResult
     from whybuy.campaign.experiment.design import Design
     from whybuy.campaign.experiment.file import Assignment
 
@@ -36,35 +36,6 @@ WhereOption = Annotated[str | None, typer.Option("--where", help="A SQL conditio
 WashoutOption = Annotated[str | None, typer.Option("--washout", help="Left out at the beginning of every period.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Of what is drawn; the config's.")]
 HorizonOption = Annotated[str | None, typer.Option("--horizon", help="Within how long outcomes count, as in 7d.")]
-
-_DAY_COLUMNS: tuple[Column, ...] = (
-    ("days", "right"),
-    ("entered", "right"),
-    ("smallest effect", "right"),
-    ("with CUPED", "right"),
-    ("power", "right"),
-    ("with CUPED", "right"),
-)
-_POWER_COLUMNS: tuple[Column, ...] = (
-    ("effect", "right"),
-    ("power", "right"),
-    ("with CUPED", "right"),
-    ("on the log", "right"),
-    ("± error", "right"),
-    ("coverage", "right"),
-)
-_METRIC_COLUMNS: tuple[Column, ...] = (
-    ("metric", "left"),
-    ("arm", "left"),
-    ("control", "right"),
-    ("plain", "right"),
-    ("adjusted", "right"),
-    ("low", "right"),
-    ("high", "right"),
-    ("p (Holm)", "right"),
-    ("must be", "left"),
-    ("verdict", "left"),
-)
 
 
 @app.command()
@@ -115,36 +86,8 @@ def plan(  # noqa: PLR0913 - the options of the program
     if session.as_json:
         session.emit({**found.to_json(), "figure": str(figure)})
         return
-    _show_plan(session, found)
+    show_plan(session, found)
     session.say(f"figure: {figure}")
-
-
-def _show_plan(session: Session, found: "ExperimentPlan") -> None:
-    for line in found.summary().splitlines():
-        session.say(line)
-    session.say()
-    rows = (
-        [
-            _short(r["effect"], "+"),
-            *(_share(r[name]) for name in ("power_plain", "power", "power_simulated")),
-            f"{r['monte_carlo_error']:.2f}",
-            _share(r["coverage_simulated"]),
-        ]
-        for r in found.to_frame().to_dict("records")
-    )
-    show_table(session.out, _POWER_COLUMNS, rows)
-    if len(found.days) > 1:
-        session.say()
-        days = (
-            [
-                str(d.day),
-                f"{d.n_units:,}",
-                *(_short(value, "+") for value in (d.smallest_plain, d.smallest)),
-                *(_share(value) for value in (d.power_plain, d.power)),
-            ]
-            for d in found.days
-        )
-        show_table(session.out, _DAY_COLUMNS, days)
 
 
 @app.command()
@@ -192,26 +135,7 @@ def assign(  # noqa: PLR0913 - the options of the program
     is_new = found.require_free(path)
     if is_new:
         write_output(path, found.write)
-    _show_assignment(session, found, design, path, is_new=is_new)
-
-
-def _show_assignment(session: Session, found: "Assignment", design: "Design", path: Path, *, is_new: bool) -> None:
-    from whybuy.campaign.experiment.reference import day_text
-
-    counts = {arm: int((found.frame["arm"] == arm).sum()) for arm in design.shares}
-    n_strata = int(found.frame["stratum"].nunique())
-    if session.as_json:
-        facts = {"output": str(path), "written": is_new, "sha256": found.sha256, "seed": design.seed, "counts": counts}
-        session.emit({**facts, "strata": n_strata, "start_ms": design.start_ms, "rehearsal": found.is_rehearsal})
-        return
-    told = ", ".join(f"{n:,} in {arm}" for arm, n in counts.items())
-    session.say(
-        f"{len(found.frame):,} {design.units_word}: {told}; {n_strata} strata; from {day_text(design.start_ms)} UTC"
-    )
-    if found.is_rehearsal:
-        session.say("A rehearsal: the start lies before the end of the log, so `analyze` will give no verdict.")
-    session.say(f"{'written' if is_new else 'already there, the same'}: {path}")
-    session.say(f"seed {design.seed}, sha256 {found.sha256}")
+    show_assignment(session, found, design, path, is_new=is_new)
 
 
 @app.command()
@@ -263,7 +187,7 @@ def analyze(  # noqa: PLR0913 - the options of the program
     if session.as_json:
         session.emit({**result.to_json(), "figure": str(figure)})
         return
-    _show_result(session, result)
+    show_result(session, result)
     session.say(f"figure: {figure}")
 
 
@@ -290,44 +214,6 @@ def _analyzed(found: "Assignment", said: dict[str, str | None], pipeline: Pipeli
         )
     fields = parse_unit(said["--unit"] or "user", pipeline.log)
     return foreign_design(_shares(arms), _time_ms(start, pipeline), entry=said["--entry"] or "visit", **fields)
-
-
-def _show_result(session: Session, result: "ExperimentResult") -> None:
-    for line in result.decision().splitlines():
-        session.say(line)
-    session.say()
-    show_table(session.out, _METRIC_COLUMNS, map(_metric_row, result.answers))
-    session.say()
-    for answer in result.answers:
-        for reason in answer.reasons:
-            session.say(f"{answer.metric}, {answer.arm}: {reason}")
-    ratio = result.sample_ratio
-    split = ", ".join(f"{result.counts[arm]:,} in {arm} ({100 * share:g}%)" for arm, share in result.shares.items())
-    session.say(f"- Split: {split}; p = {ratio['p_value']:.2g}.")
-    removed = [a.variance_removed for a in result.answers if a.variance_removed is not None]
-    if removed:
-        low, high = (round(100 * max(share, 0.0)) for share in (min(removed), max(removed)))
-        session.say(f"- What was known before takes away {low} to {high}% of the variance.")
-    session.say(
-        "- Intervals hold at every look." if result.peek else "- Intervals are for one look, at the planned end."
-    )
-    for note in result.notes:
-        session.say(f"- {note}")
-
-
-def _metric_row(answer: "MetricAnswer") -> list[str]:
-    numbers = (answer.plain, answer.estimate, answer.ci_low, answer.ci_high)
-    p = NOTHING if answer.p_holm is None else f"{answer.p_holm:.2g}"
-    margin = "" if answer.margin is None else str(answer.margin)
-    return [
-        answer.metric,
-        answer.arm,
-        _short(answer.mean_control),
-        *(_short(value, "+") for value in numbers),
-        p,
-        margin,
-        answer.verdict,
-    ]
 
 
 def _write_figure(found: "ExperimentPlan | ExperimentResult", path: Path) -> None:
@@ -394,11 +280,3 @@ def _time_ms(text: str, pipeline: Pipeline) -> int:
             found=f"--start {text!r} is no time", needed="a day or a time", do="Write --start 2026-01-31"
         ) from error
     return round((time if time.tzinfo else time.replace(tzinfo=pipeline.config.zone)).timestamp() * 1000)
-
-
-def _short(value: float | None, sign: str = "") -> str:
-    return NOTHING if value is None else f"{value:{sign}.4g}"
-
-
-def _share(value: float | None) -> str:
-    return NOTHING if value is None or value != value else f"{value:.2f}"

@@ -81,6 +81,13 @@ def test_a_file_says_how_it_was_drawn_and_keeps_its_hash(drawn, tmp_path, name):
     assert not drawn.require_free(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_the_controls_stay_the_first_arm(tmp_path, name):
+    frame = assign_units(IDS, {"usual": 0.5, "mail": 0.5}, seed=3).astype(object)
+    Assignment(frame, Design(shares={"usual": 0.5, "mail": 0.5})).write(tmp_path / name)
+    assert list(read_assignment(tmp_path / name).design.shares) == ["usual", "mail"]
+
+
 def test_one_changed_arm_or_a_changed_start_is_refused(drawn, tmp_path):
     path = tmp_path / "a.csv"
     drawn.write(path)

@@ -88,7 +88,8 @@ def coverage(seeds: range, **world) -> dict[str, float]:
     for seed in seeds:
         p = draw(seed, **world)
         grouped = {"clusters": p.group} if world.get("n_groups") else {"strata": p.stratum}
-        found = adjusted_difference(p.Y, p.T, covariates=p.Z, **grouped)
+        Z = p.Z[:, :1] if world.get("n_groups") else p.Z
+        found = adjusted_difference(p.Y, p.T, covariates=Z, **grouped)
         held["plain"] += covered(found.plain, truth)
         held["adjusted"] += covered(found.adjusted, truth)
         held["as if rows"] += covered(adjusted_difference(p.Y, p.T).plain, truth)

@@ -44,7 +44,7 @@ class Assignment:
     def sha256(self) -> str:
         """The hash of design and rows."""
         design = None if self.design is None else self.design.to_json()
-        text = json.dumps(design, sort_keys=True) + "\n" + self.frame.to_csv(sep="\t", index=False, lineterminator="\n")
+        text = json.dumps(design) + "\n" + self.frame.to_csv(sep="\t", index=False, lineterminator="\n")
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -55,7 +55,7 @@ class Assignment:
     def write(self, path: Path) -> None:
         """Write the file; Parquet unless the name says CSV (a name that is still temporary may end in .part)."""
         assert self.design is not None
-        card = json.dumps({"sha256": self.sha256, "design": self.design.to_json()}, sort_keys=True)
+        card = json.dumps({"sha256": self.sha256, "design": self.design.to_json()})
         if ".csv" in path.suffixes:
             rows = self.frame.to_csv(index=False, lineterminator="\n")
             path.write_text(f"{_HEAD}{card}\n{rows}", encoding="utf-8")

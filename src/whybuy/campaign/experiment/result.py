@@ -221,6 +221,7 @@ class ExperimentResult:
         figure.update_layout(
             title=self.decision().splitlines()[0][:110],
             xaxis_title="difference in % of the controls' mean",
+            yaxis={"autorange": "reversed"},
             showlegend=False,
             template="plotly_white",
             height=170 + 90 * len(self.answers),
