@@ -1,8 +1,8 @@
 """Who gets which arm: drawn at random within strata, each stratum as near to the shares as whole units allow.
 
 Units are shuffled within their strata, the strata laid side by side in any order, and along this line every arm
-takes its share by equal steps from a random start (systematic sampling). So every unit's chance of an arm is exactly the arm's
-share, in strata of one unit too, and what is rounded up in one stratum is rounded down in the next.
+takes its share by equal steps from a random start (systematic sampling). So every unit's chance of an arm is exactly
+the arm's share, in strata of one unit too, and what is rounded up in one stratum is rounded down in the next.
 
 Source: Madow and Madow, On the theory of systematic sampling (Annals of Mathematical Statistics, 1944).
 """
