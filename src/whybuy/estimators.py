@@ -5,6 +5,7 @@ less often at several decision points would change, ``off_policy`` what other po
 what was shown. ``uplift`` says whom a treatment moves and what treating in that order is worth, ``uplift_curves`` the
 latter of any ranking. ``spend`` says who gets which offer under a budget, ``response_curve`` what a budget buys,
 ``policy_value`` what a rule brings on held-out people, ``policy_tree`` gives a rule that people can read.
+``price_elasticity`` says how much less is bought when a price rises.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from whybuy.campaign.budget import (
     response_curve,
     spend,
 )
+from whybuy.campaign.price import CategoryElasticity, PriceElasticity, price_elasticity
 from whybuy.campaign.uplift import Uplift, UpliftCurves, uplift, uplift_curves
 from whybuy.causal.arrays import ArrayEffect, ArraysError, Learners, interactive, partially_linear
 from whybuy.causal.sustained import StrategyEffect, SustainedEffects, sustained
@@ -40,6 +42,7 @@ __all__ = [
     "ArraysError",
     "AsLogged",
     "BudgetPlan",
+    "CategoryElasticity",
     "Learners",
     "LoggedFeedback",
     "Offers",
@@ -47,6 +50,7 @@ __all__ = [
     "PolicyComparison",
     "PolicyTree",
     "PolicyValue",
+    "PriceElasticity",
     "ResponseCurve",
     "StrategyEffect",
     "SustainedEffects",
@@ -59,6 +63,7 @@ __all__ = [
     "partially_linear",
     "policy_tree",
     "policy_value",
+    "price_elasticity",
     "response_curve",
     "spend",
     "sustained",

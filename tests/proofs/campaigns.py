@@ -71,8 +71,10 @@ def effects(name: str, seeds: range) -> pd.DataFrame:
             e, (low, high) = found.effect, naive_interval(found.naive, found.n_treated, found.n_control)
             answer = {"estimate": e.estimate, "std_error": e.std_error, "low": e.ci_low, "high": e.ci_high}
             naive = {"naive": found.naive.difference, "naive_low": low, "naive_high": high}
-            rows.append({"world": name, "seed": seed, "campaign": found.campaign, "verdict": found.verdict} | answer | naive)
-    return pd.DataFrame(rows).astype({name: float for name in ("estimate", "std_error", "low", "high")})
+            rows.append(
+                {"world": name, "seed": seed, "campaign": found.campaign, "verdict": found.verdict} | answer | naive
+            )
+    return pd.DataFrame(rows).astype(dict.fromkeys(("estimate", "std_error", "low", "high"), float))
 
 
 def naive_interval(naive: Naive, n_treated: int, n_control: int) -> tuple[float, float]:
@@ -150,7 +152,7 @@ def elasticities(seeds: range) -> pd.DataFrame:
 
 
 def measured(*, first: int = FIRST, share: float = 1.0) -> dict[str, pd.DataFrame]:
-    """Return the rows of all draws, "effects", "policy" and "prices"; those not kept yet are computed, one job per core."""
+    """Return the rows of all draws, "effects", "policy" and "prices"; what is not kept yet is computed first."""
     draws = {name: max(BATCH, round(share * n / BATCH) * BATCH) for name, n in DRAWS.items()}
     truth = all_kept({f"campaign-truth-{k}": partial(true_effects, k, _TRUTH_SEEDS) for k in KINDS}, ROOMS)
     sums = truth.groupby(["world", "campaign"])[["sum", "weight"]].sum()
@@ -210,7 +212,12 @@ def report(found: Mapping[str, pd.DataFrame]) -> str:
     """Return the tables."""
     naive = coverage(found["effects"], "world", low="naive_low", high="naive_high")["held"].rename("held by naive")
     table = coverage(found["effects"], "world").join(naive).join(called_effective(found["effects"]).rename("called"))
-    parts = [table, of_the_best(found["policy"]), coverage(found["prices"], "category"), coverage(found["prices"].assign(all="all"), "all")]
+    parts = [
+        table,
+        of_the_best(found["policy"]),
+        coverage(found["prices"], "category"),
+        coverage(found["prices"].assign(all="all"), "all"),
+    ]
     return "\n\n".join(part.round(4).to_string() for part in parts)
 
 

@@ -3,8 +3,8 @@
 An item's usual price is the median of its own, and a category's price in a period is the mean of log(price / usual)
 over its items, each weighed by how much of it is bought in the whole log: what people happen to buy when things are
 cheap must not move the price itself. A *spell* is a run of periods in which the price stays: prices are set for a
-category and a time, so a spell is what was assigned, and what was known of demand is what came *before the spell*. Demand
-in the spell's earlier periods is its consequence, and no covariate.
+category and a time, so a spell is what was assigned, and what was known of demand is what came *before the spell*.
+Demand in the spell's earlier periods is its consequence, and no covariate.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class PriceCells:
     ----------
     category : (n,) by number; names : of the categories
     period : (n,) by number, from 0
-    units : (n,) sold; log_price : (n,) of the price against any constant one of its category
+    units : (n,) sold; log_price : (n,) log of the price against the usual one of its category
     X : (n, d) what was known before the price was set
     spell : (n,) numbered from 0: runs of periods at one price
     """
@@ -127,9 +127,8 @@ def cells_of_arrays(units: Any, price: Any, category: Any, period: Any, X: Any) 
     back[order] = np.arange(len(order))
     spell = _spells(number[order], np.log(p)[order])[back]
     place = np.unique(t, return_inverse=True)[1]
-    return PriceCells(
-        number.astype(np.int64), tuple(map(str, names)), place, q, np.log(p), known, spell
-    )
+    usual = pd.Series(np.log(p)).groupby(number).transform("median").to_numpy(float)
+    return PriceCells(number.astype(np.int64), tuple(map(str, names)), place, q, np.log(p) - usual, known, spell)
 
 
 def cells_of_log(log: EventLog, *, period: str = "7d") -> tuple[PriceCells, tuple[str, ...]]:
@@ -219,7 +218,7 @@ def _before(values: Float64, begins: Ints, window: int) -> Float64:
 
 
 def _spells(category: Ints, log_price: Float64) -> Ints:
-    """Return the spell of every row of sorted categories and periods; a spell lasts while the first price of it does."""
+    """Return the spell of every row, sorted by category and period; a spell lasts while its first price does."""
     spell = np.empty(len(category), np.int64)
     current, since, price = -1, -1, np.inf
     for i, (mine, here) in enumerate(zip(category.tolist(), log_price.tolist(), strict=True)):

@@ -5,9 +5,9 @@ With units q and log price p of category c in period t, and X what was known bef
     E[q | p, X] = exp(theta_c p + alpha_c + delta_t + h(X))
 
 First what X says of both is taken away, h(X) from sales and E[p | X] from the price, each foretold by fits to other
-folds of spells (:mod:`.nuisance`). Then what is left of sales is regressed on what is left of the price, with the effects
-of category and period, in a Poisson regression. Small errors of either part are so multiplied by what has mean 0 and
-do not matter at first order. Season and everything else that all categories of a period have in common is in the
+folds of spells (:mod:`.nuisance`). Then what is left of sales is regressed on what is left of the price, with the
+effects of category and period, in a Poisson regression. Small errors of either part are so multiplied by what has mean
+0 and do not matter at first order. Season and everything else that all categories of a period have in common is in the
 period's effect; these effects are fitted on all cells at once, since a period has only as many cells as there are
 categories, and foretelling its effect by some of them for the others costs a fifth more error (60 worlds of six
 categories: .275 against .347).
@@ -45,7 +45,7 @@ MIN_LEFT = 0.05
 """Of the price's variance within its category, so much must be left by calendar and demand."""
 
 
-def price_elasticity(  # noqa: PLR0913 - the columns, and the seed of the folds
+def price_elasticity(
     units: npt.ArrayLike,
     price: npt.ArrayLike,
     category: npt.ArrayLike,
@@ -146,7 +146,7 @@ class _Left:
             return Estimate(estimand="elasticity")
         share = share / share.sum()
         value, error = float(share @ self.theta), float(np.sqrt(((self.influence @ share) ** 2).sum()))
-        freedom = sum(self.effective(k) for k in np.flatnonzero(which)) - 1
+        freedom = sum(map(self.effective, np.flatnonzero(which).tolist())) - 1.0
         if not (np.isfinite(value) and error > 0 and freedom >= 1):
             return Estimate(estimand="elasticity")
         reach = float(stats.t.ppf(0.975, freedom)) * error
@@ -214,8 +214,8 @@ def _refusal(cells: PriceCells, left: _Left, k: int) -> str | None:
     if share >= MIN_LEFT:
         return None
     return (
-        f"Its price hardly ever moves apart from the calendar and from what was known before: {100 * share:.1f}% of its "
-        f"variance is left, {100 * MIN_LEFT:.0f}% are needed."
+        f"Its price hardly ever moves apart from the calendar and from what was known before: {100 * share:.1f}% of "
+        f"its variance is left, {100 * MIN_LEFT:.0f}% are needed."
     )
 
 

@@ -73,7 +73,7 @@ def poisson(A: Float64, y: Float64, offset: Float64) -> PoissonFit:
         if float(np.abs(step).max()) < _SETTLED:
             break
     mean = _means(A @ beta + offset)
-    return PoissonFit(beta, mean, np.linalg.inv(_information(A, mean)))
+    return PoissonFit(beta, mean, np.asarray(np.linalg.inv(_information(A, mean)), float))
 
 
 def effects_of(cells: PriceCells) -> Float64:
@@ -99,8 +99,7 @@ def _means(log: Float64) -> Float64:
 
 
 def _least_squares(A: Float64, y: Float64, weight: Float64) -> Float64:
-    found: Float64 = np.linalg.solve(_information(A, weight), A.T @ (weight * y))
-    return found
+    return np.asarray(np.linalg.solve(_information(A, weight), A.T @ (weight * y)), float)
 
 
 def _information(A: Float64, weight: Float64) -> Float64:

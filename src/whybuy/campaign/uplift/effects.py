@@ -1,8 +1,8 @@
 """An effect learned from targets that are as noisy as one person: half a line, half trees.
 
 Effects are small beside the noise, and mostly smooth. A ridge regression finds the line in them with few people; small
-boosted trees find what bends. Their mean was better than either where both have something to find, and hardly worse than the
-better one elsewhere: share of the best possible gain from treating 30%, mean of ten worlds of 4,000 teaching people
+boosted trees find what bends. Their mean was better than either where both have something to find, and hardly worse
+than the better one elsewhere: share of the best possible gain from treating 30%, mean of ten worlds of 4,000 teaching people
 (:mod:`whybuy.worlds.promotions`) and of six of 4,000 and of 1,500 (``tests/campaign/uplift/shoppers.py``), seeds 0-9:
 
 =======================================  =====  =====  =====

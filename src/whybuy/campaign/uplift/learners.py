@@ -138,3 +138,5 @@ LEARNERS: dict[str, Callable[[Lesson], EffectModel]] = {
     "r": r_learner,
     "dr": dr_learner,
 }
+OF_EFFECTS = ("x", "r", "dr")
+"""These learn effects themselves, the others outcomes."""

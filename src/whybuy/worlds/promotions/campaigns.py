@@ -1,10 +1,10 @@
 """Three kinds of campaigns in one shop, with what they do to whom.
 
 ``randomized``   a mail with a coupon for coats, sent by a coin whose chance is logged.
-``targeted``     the same mail without any effect (``effect`` = 0), sent to the active and interested; only those who were
-                 sent it are logged. With ``effect`` > 0 it works as the randomized one does.
-``coupons``      two coupons, coats and four days later shoes, each by a coin of its own; the time in which the first one
-                 still works holds the second, and purchases under a coupon are redeemed with probability ``REDEEMS``.
+``targeted``     the same mail without any effect (``effect`` = 0), sent to the active and interested; only those who
+                 were sent it are logged. With ``effect`` > 0 it works as the randomized one does.
+``coupons``      two coupons, coats and four days later shoes, each by a coin of its own: the second comes while the
+                 first still works. Purchases under a coupon are redeemed with probability ``REDEEMS``.
 
 Sending takes place at night, in a wave of ``WAVE_DAYS``, so that what a user did before it is all known. Targeted are
 people with probability::

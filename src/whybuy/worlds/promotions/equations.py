@@ -157,9 +157,7 @@ def live(known: Known, people: People, day: int, luck: Luck, *, buying: bool = T
         looks = visited & (k < n_looks)
         looked[looks, k] = choose(weight[looks], luck.category[looks, k])
         S[np.flatnonzero(looks), INTEREST.start + looked[looks, k]] += 1
-    chance = expit(
-        BUY + BUY_INTEREST * np.log1p(S[:, INTEREST]) - BUY_SATED * np.log1p(S[:, [SATED]]) + S[:, PULL]
-    )
+    chance = expit(BUY + BUY_INTEREST * np.log1p(S[:, INTEREST]) - BUY_SATED * np.log1p(S[:, [SATED]]) + S[:, PULL])
     bought = visited[:, None] & (luck.buy < chance) & buying
     S[:, MOMENTUM] += visited * (1 + 0.5 * n_looks)
     S[:, SATED] += bought.sum(axis=1)

@@ -26,7 +26,7 @@ def tables(run: Run) -> Shop:
     item = rows[c.CATEGORY].to_numpy(np.int64) * ITEMS_PER_CATEGORY + rng.integers(ITEMS_PER_CATEGORY, size=n)
     off = np.where(rows[c.CAMPAIGN].notna(), COUPON_OFF, 0.0)
     rows = rows.assign(**{c.ITEM: item, c.PRICE: np.round(items[c.PRICE].to_numpy()[item] * (1 - off), 2)})
-    redeemed = rows[rows[c.CAMPAIGN].notna()].assign(**{c.ACTION: "redeem", c.ITEM: -1, c.PRICE: np.nan})
+    redeemed = _without_item(rows[rows[c.CAMPAIGN].notna()], "redeem")
     bought = rows.assign(**{c.CAMPAIGN: None})
     sent = [_sent(sending) for sending in run.sendings.values()]
     tier, device = np.array(TIERS, object)[run.people.tier], np.array(DEVICES, object)[run.people.device]
@@ -54,7 +54,7 @@ def in_contract(parts: list[pd.DataFrame], items: pd.DataFrame, attributes: dict
             c.USER: user_ids[number],
             c.TIME: (START + pd.to_timedelta(events[c.TIME], unit="ms")).astype("datetime64[ms, UTC]"),
             c.ITEM: np.where(item >= 0, names[item], None),
-            c.CURRENCY: np.where(events[c.PRICE].notna(), CURRENCY, None),
+            c.CURRENCY: events[c.PRICE].notna().map({True: CURRENCY, False: None}),
         }
     )
     wanted = [name for name in c.EVENT_COLUMNS if name in events.columns and events[name].notna().any()]
@@ -95,13 +95,20 @@ def _sent(sending: Sending) -> pd.DataFrame:
     """Return everybody's arm and its probability where a coin decided, else only those who were sent it."""
     promotion = sending.promotion
     who = np.arange(len(sending.sent)) if promotion.share is not None else np.flatnonzero(sending.sent)
-    rows = pd.DataFrame({c.USER: who, c.TIME: in_ms(sending.at)[who], c.ACTION: "campaign", c.ITEM: -1})
-    rows = rows.assign(**{c.CAMPAIGN: promotion.name, c.PRICE: np.nan})
+    rows = pd.DataFrame({c.USER: who, c.TIME: in_ms(sending.at)[who], c.CAMPAIGN: promotion.name})
+    rows = _without_item(rows, "campaign")
     if promotion.share is None:
         return rows
     sent = sending.sent
     arm, propensity = np.where(sent, "treated", "control"), np.where(sent, sending.chance, 1 - sending.chance)
     return rows.assign(**{c.ARM: arm, c.PROPENSITY: propensity})
+
+
+def _without_item(rows: pd.DataFrame, action: str) -> pd.DataFrame:
+    """Return the rows as events of another action that are aimed at no item."""
+    rows = rows.copy()
+    rows[c.ACTION], rows[c.ITEM], rows[c.PRICE] = action, -1, np.nan
+    return rows
 
 
 def in_ms(days: Float64) -> Ints:

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from whybuy import columns as c
 from whybuy.worlds.chain import DAY_MS, HOUR_MS, Float64, Ints
@@ -80,7 +79,7 @@ def draw_prices(
     moving : whether prices move at all
     apart : whether they move apart from the calendar; otherwise they follow the season alone, all alike
     """
-    rng = np.random.default_rng([seed, 21])
+    rng, luck = (np.random.default_rng([seed, k]) for k in (21, 23))
     pace = np.exp(PACE_SPREAD * rng.standard_normal(n_users) - PACE_SPREAD**2 / 2)
     season = SEASON_SPREAD * np.sin(2 * np.pi * np.arange(weeks) / 26) + 0.1 * rng.standard_normal(weeks)
     trend = np.zeros(N)
@@ -94,7 +93,7 @@ def draw_prices(
         raw = SEASON_PRICE * season[week] + apart * (DEMAND_PRICE * demand + COST_PRICE * cost)
         log_price = np.log(np.round(np.exp(moving * raw), 2))
         mean = np.exp(TASTE + LOYALTY * np.log1p(interest) + trend + season[week] + np.array(ELASTICITY) * log_price)
-        units = rng.poisson(mean)
+        units = luck.poisson(mean)
         views = rng.poisson(pace[:, None] * np.exp(VIEWS + trend + season[week]))
         prices.append(log_price)
         bought.append(units)

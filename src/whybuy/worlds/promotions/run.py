@@ -96,7 +96,9 @@ def with_and_without(found: Run, name: str) -> tuple[Bools, Bools]:
 
 
 def chances(found: Run, name: str, *, n_paths: int = 40) -> tuple[Float64, Float64]:
-    """Return (n,) P(purchase within the horizon | logged history) when sent a promotion and when not, no other following.
+    """Return (n,) P(purchase within the horizon | logged history) when sent a promotion and when not.
+
+    No other promotion follows.
 
     Until the first purchase a path is one without purchases, so that P(none) is the mean over such paths of the product
     of their days' chances of none: what is averaged is a chance, not an outcome, and ``n_paths`` can be few. Both
