@@ -13,8 +13,8 @@ least, those that learn effects (X, R, DR) are preferred to those that learn out
 the highest policy value is chosen. Policy values are as noisy as outcomes, and a T-learner wins some by luck: with the
 preference, rankings in worlds of known truth were at .914 instead of .906 of the best possible value, and at .885
 instead of .880 with fewer people (ten and five worlds, seeds 0-9). Its effects are then put to scale by the line a + b
-tau of least R-loss, b at least 0. None of these numbers is the answer: the winner of a contest looks better than it is, so the
-answer is computed on people who took no part in it.
+tau of least R-loss, b at least 0. None of these numbers is the answer: the winner of a contest looks better than it is,
+so the answer is computed on people who took no part in it.
 
 Source: Nie and Wager (Biometrika, 2021), equation 4; Schuler, Baiocchi, Tibshirani and Shah, A comparison of methods
 for model selection when estimating individual treatment effects (arXiv:1804.05146, 2018).

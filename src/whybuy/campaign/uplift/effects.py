@@ -2,8 +2,9 @@
 
 Effects are small beside the noise, and mostly smooth. A ridge regression finds the line in them with few people; small
 boosted trees find what bends. Their mean was better than either where both have something to find, and hardly worse
-than the better one elsewhere: share of the best possible gain from treating 30%, mean of ten worlds of 4,000 teaching people
-(:mod:`whybuy.worlds.promotions`) and of six of 4,000 and of 1,500 (``tests/campaign/uplift/shoppers.py``), seeds 0-9:
+than the better one elsewhere: share of the best possible gain from treating 30%, mean of ten worlds of 4,000 teaching
+people (:mod:`whybuy.worlds.promotions`) and of six of 4,000 and of 1,500 (``tests/campaign/uplift/shoppers.py``), seeds
+0-9, by the R-learner:
 
 =======================================  =====  =====  =====
 trees of 6 leaves alone                   .888   .882   .794
