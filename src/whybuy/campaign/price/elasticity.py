@@ -120,14 +120,13 @@ class _Left:
 
     Attributes
     ----------
-    theta : (C,) elasticities; information : (C,) on each
+    theta : (C,) elasticities
     price : (n, C) what is left of the price by everything else in the regression
     weight : (n,) fitted units; spell : (n,)
     influence : (n_spells, C) what every spell adds to the error
     """
 
     theta: Float64
-    information: Float64
     price: Float64
     weight: Float64
     spell: Ints
@@ -140,10 +139,12 @@ class _Left:
         return float(held.sum()) ** 2 / total if total > 0 else 0.0
 
     def estimate(self, which: npt.NDArray[np.bool_]) -> Estimate:
-        """Return the mean elasticity of ``which`` (C,), weighed by what is known of each, with Student's quantiles."""
-        share = which * self.information
-        if not share.sum() > 0:
+        """Return the mean elasticity of ``which`` (C,), weighed by one over its variance, with Student's quantiles."""
+        variance = (self.influence**2).sum(axis=0)
+        which = which & (variance > 0)
+        if not which.any():
             return Estimate(estimand="elasticity")
+        share = np.where(which, 1 / np.where(which, variance, 1.0), 0.0)
         share = share / share.sum()
         value, error = float(share @ self.theta), float(np.sqrt(((self.influence @ share) ** 2).sum()))
         freedom = sum(map(self.effective, np.flatnonzero(which).tolist())) - 1.0
@@ -166,11 +167,9 @@ def _left(cells: PriceCells, seed: int) -> _Left:
     A = np.concatenate([slopes_of(cells, cells.log_price - known.log_price), effects_of(cells)], axis=1)
     fit = poisson(A, cells.units, known.log_units)
     C = len(cells.names)
-    information = 1 / np.diag(fit.inverse)[:C]
     return _Left(
         fit.beta[:C],
-        information,
-        (A @ fit.inverse[:, :C]) * information,
+        A @ fit.inverse[:, :C] / np.diag(fit.inverse)[:C],
         fit.mean,
         cells.spell,
         _influences(A, cells.units, fit, cells.spell) @ fit.inverse[:, :C],
@@ -220,12 +219,15 @@ def _refusal(cells: PriceCells, left: _Left, k: int) -> str | None:
 
 
 def _share_left(cells: PriceCells, left: _Left, k: int) -> float:
-    """Return the share of a price's variance within its category that is left, both weighed by units."""
+    """Return the share of a price's variance within its category that is left, both weighed by units.
+
+    What is foretold out of fold can be worse than nothing: then all of it is left.
+    """
     mine = cells.category == k
     price, weight = cells.log_price[mine], left.weight[mine]
     around = price - np.average(price, weights=weight)
     total = float(weight @ around**2)
-    return float(left.weight @ left.price[:, k] ** 2) / total if total > 0 else 0.0
+    return min(1.0, float(left.weight @ left.price[:, k] ** 2) / total) if total > 0 else 0.0
 
 
 def _category(cells: PriceCells, left: _Left, k: int, why_not: str | None) -> CategoryElasticity:

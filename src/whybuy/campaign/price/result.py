@@ -44,11 +44,11 @@ class CategoryElasticity:
         e = self.elasticity
         if e.estimate is None or e.ci_low is None or e.ci_high is None:
             return f"{self.category}: cannot tell. {self.reason or 'No elasticity could be computed.'}"
-        naive = "" if self.naive is None else f"; sales against prices alone say {10 * self.naive:+.1f}%"
+        naive = "" if self.naive is None else f"; sales against prices alone say {_dearer(self.naive)}%"
         kind = _kind(e.ci_low, e.ci_high)
         return (
-            f"{self.category}: 10% dearer changes what is bought by about {10 * e.estimate:+.1f}% "
-            f"[{10 * e.ci_low:+.1f}, {10 * e.ci_high:+.1f}] ({self.n_spells} prices{naive}): {kind}."
+            f"{self.category}: 10% dearer changes what is bought by {_dearer(e.estimate)}% "
+            f"[{_dearer(e.ci_low)}, {_dearer(e.ci_high)}] ({self.n_spells} prices{naive}): {kind}."
         )
 
 
@@ -59,7 +59,7 @@ class PriceElasticity:
     Attributes
     ----------
     categories : by name
-    together : mean of the elasticities that have a number, weighed by what is known of each
+    together : mean of the elasticities that have a number, weighed by one over their variances
     period : within which a price is taken to be one
     n_cells, n_spells : category-periods, and runs of them at one price
     reasons : what was left out or is assumed, in words
@@ -120,6 +120,11 @@ class PriceElasticity:
         return figure
 
 
+def _dearer(elasticity: float) -> str:
+    """Return by how many percent sales change where the price is 10% higher."""
+    return f"{100 * (1.1**elasticity - 1):+.1f}"
+
+
 def _kind(low: float, high: float) -> str:
     """Return what the interval says of money, in words."""
     if high < -1:
@@ -128,4 +133,4 @@ def _kind(low: float, high: float) -> str:
         return "inelastic, a lower price brings less money"
     if high < 0:
         return "people buy less when it is dearer; which price brings more money cannot be told"
-    return "cannot be told from no answer to the price"
+    return "whether sales answer to the price at all cannot be told"
