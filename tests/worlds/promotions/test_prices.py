@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from whybuy import columns as c
-from whybuy.worlds.promotions import ELASTICITY, draw_prices
+from whybuy.worlds.promotions import ELASTICITY, draw_prices, write_tables
 from whybuy.worlds.promotions.prices import WEEKS, N
 
 
@@ -51,3 +51,9 @@ def test_prices_can_follow_the_calendar_alone():
     assert (found.log_price == found.log_price[:, :1]).all()
     assert found.log_price.std() > 0.03
     assert found.log_price.shape == (WEEKS, N)
+
+
+def test_a_shop_is_written_with_a_config_that_names_its_files(tmp_path):
+    path = write_tables(draw_prices(6, 50, weeks=10).shop, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"events.parquet", "items.parquet", "users.parquet", "whybuy.toml"}
+    assert '["view:coffee", "purchase:coffee"]' in path.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ history] (:func:`chances`), the best that anybody can rank by.
 """
 
 from whybuy.worlds.promotions.campaigns import HORIZON_DAYS, Kind, Promotion, promotions_of
-from whybuy.worlds.promotions.log import tables
+from whybuy.worlds.promotions.log import tables, write_tables
 from whybuy.worlds.promotions.prices import ELASTICITY, PriceRun, draw_prices
 from whybuy.worlds.promotions.run import Run, Sending, chances, rerun, run, with_and_without
 
@@ -28,6 +28,7 @@ __all__ = [
     "run",
     "rerun",
     "tables",
+    "write_tables",
     "with_and_without",
     "chances",
     "ELASTICITY",

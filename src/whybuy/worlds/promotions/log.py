@@ -1,6 +1,7 @@
 """A run in the data contract: views, purchases, who was sent what, and redemptions."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from whybuy.worlds.chain import DAY_MS, Float64, Ints
 from whybuy.worlds.promotions.campaigns import COUPON_DAYS, COUPON_OFF, REDEEMS
 from whybuy.worlds.promotions.equations import CATEGORIES, DEVICES, TIERS, N
 from whybuy.worlds.promotions.run import Run, Sending
-from whybuy.worlds.shop import CURRENCY, START, Shop
+from whybuy.worlds.shop import CURRENCY, START, Shop, config_text, write_shop
 
 ITEMS_PER_CATEGORY = 12
 _ITEMS, _REDEEM = 11, 12  # streams of random numbers after those of a run
@@ -31,6 +32,13 @@ def tables(run: Run) -> Shop:
     sent = [_sent(sending) for sending in run.sendings.values()]
     tier, device = np.array(TIERS, object)[run.people.tier], np.array(DEVICES, object)[run.people.device]
     return in_contract([bought, redeemed, *sent], items, {"tier": tier, "device": device})
+
+
+def write_tables(shop: Shop, folder: Path) -> Path:
+    """Write the shop's tables and a ``whybuy.toml`` into ``folder``; return the config's path."""
+    first = shop.items[c.CATEGORY].iloc[0]
+    headline = "A promotion shop of whybuy: a log drawn from equations with known effects."
+    return write_shop(shop, folder, config_text(shop, headline, [(f"view:{first}", f"purchase:{first}")]))
 
 
 def item_table(categories: Sequence[str], rng: np.random.Generator) -> pd.DataFrame:
