@@ -12,7 +12,7 @@ from whybuy.worlds.promotions import chances, run, tables, with_and_without
 from whybuy.worlds.promotions.equations import CATEGORIES, HALF_LIFE, INTEREST, MOMENTUM, SATED, TIERS, Luck, live
 from whybuy.worlds.shop import START
 
-N = 3_000
+N = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +98,10 @@ def test_what_is_expected_is_what_happens_on_average(coin):
 
 
 def test_few_paths_rank_as_many_do(coin):
-    """Of the gain from treating the best 30%, a ranking by 40 paths keeps 98%: it is the best that can be had."""
-    few, many = (sent - not_sent for sent, not_sent in (chances(coin, "letter", n_paths=n) for n in (40, 320)))
+    """Of the gain from treating the best 30%, a ranking by 40 paths keeps 97%: it is the best that can be had."""
+    few, many = (sent - not_sent for sent, not_sent in (chances(coin, "letter", n_paths=n) for n in (40, 120)))
     k = 3 * N // 10
-    assert many[np.argsort(-few)[:k]].sum() > 0.98 * np.sort(many)[-k:].sum()
+    assert many[np.argsort(-few)[:k]].sum() > 0.97 * np.sort(many)[-k:].sum()
 
 
 def test_a_path_without_purchases_has_the_chances_of_the_first_one(coin):
@@ -126,7 +126,7 @@ def test_coupons_overlap_and_are_redeemed_where_they_are_live(coupons):
     events = tables(coupons).events
     sent, redeemed = (events[events[c.ACTION] == action] for action in ("campaign", "redeem"))
     both = redeemed.merge(sent[sent[c.ARM] == "treated"], on=[c.USER, c.CAMPAIGN], suffixes=("", "_sent"))
-    assert len(both) == len(redeemed) > 100
+    assert len(both) == len(redeemed) > 60
     waited = (both[c.TIME] - both[f"{c.TIME}_sent"]) / pd.Timedelta(1, "D")
     assert waited.between(0, 10).all()
     bought = events[events[c.ACTION] == "purchase"].merge(redeemed, on=[c.USER, c.TIME], suffixes=("", "_coupon"))
