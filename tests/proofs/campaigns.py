@@ -197,8 +197,9 @@ def coverage(rows: pd.DataFrame, by: str, *, low: str = "low", high: str = "high
 
 
 def called_effective(rows: pd.DataFrame) -> pd.Series:
-    """Return the share of draws whose verdict says that there is an effect, by world."""
-    return rows["verdict"].isin(["strong", "suggestive"]).groupby(rows["world"]).mean()
+    """Return the share of draws whose verdict says that being sent it adds purchases, by world."""
+    called = rows["verdict"].isin(["strong", "suggestive"]) & (rows["estimate"] > 0)
+    return called.groupby(rows["world"]).mean()
 
 
 def of_the_best(rows: pd.DataFrame) -> pd.DataFrame:

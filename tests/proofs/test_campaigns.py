@@ -65,8 +65,10 @@ def test_the_plain_comparison_misses_and_the_same_judge_says_so(found, world):
 
 
 def test_a_targeted_campaign_without_effect_is_hardly_ever_called_effective(found):
-    """Wanted is 5% at most; 150 draws of a test of 5% that is right give 7% at most in nine of ten proofs."""
-    assert called_effective(found["effects"])["targeted, no effect"] <= 0.07
+    """At most 5%; a test of 5% that is right calls 2.5% effective and as many harmful."""
+    rows = found["effects"].query("world == 'targeted, no effect'")
+    assert called_effective(rows).item() <= 0.05
+    assert rows["verdict"].isin(["strong", "suggestive"]).mean() <= 1 - band(len(rows))[0]
 
 
 def test_a_policy_reaches_nine_tenths_of_the_best(found):
