@@ -7,6 +7,7 @@ latter of any ranking. ``spend`` says who gets which offer under a budget, ``res
 ``policy_value`` what a rule brings on held-out people, ``policy_tree`` gives a rule that people can read.
 ``plan_experiment`` says how large an experiment must be, ``assign_units`` who gets which arm, ``analyze_experiment``
 what came of it; ``adjusted_difference`` is the difference of two arms with what was known before taken out.
+``price_elasticity`` says how much less is bought when a price rises.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from whybuy.campaign.experiment import (
     assign_units,
     plan_experiment,
 )
+from whybuy.campaign.price import CategoryElasticity, PriceElasticity, price_elasticity
 from whybuy.campaign.uplift import Uplift, UpliftCurves, uplift, uplift_curves
 from whybuy.causal.arrays import ArrayEffect, ArraysError, Learners, interactive, partially_linear
 from whybuy.causal.sustained import StrategyEffect, SustainedEffects, sustained
@@ -57,6 +59,7 @@ __all__ = [
     "BudgetPlan",
     "ExperimentPlan",
     "ExperimentResult",
+    "CategoryElasticity",
     "Learners",
     "LoggedFeedback",
     "Margin",
@@ -65,6 +68,7 @@ __all__ = [
     "PolicyComparison",
     "PolicyTree",
     "PolicyValue",
+    "PriceElasticity",
     "ResponseCurve",
     "Rules",
     "StrategyEffect",
@@ -83,6 +87,7 @@ __all__ = [
     "plan_experiment",
     "policy_tree",
     "policy_value",
+    "price_elasticity",
     "response_curve",
     "spend",
     "sustained",

@@ -11,7 +11,7 @@ from whybuy.cli.app import app, report_defect
 
 COMMANDS = [
     "demo", "init", "check", "run", "train", "scan", "report", "effects", "whatif", "certify", "recommend",
-    "campaign", "profile",
+    "campaign", "prices", "profile",
 ]  # fmt: skip
 
 

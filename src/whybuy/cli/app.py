@@ -12,7 +12,7 @@ import typer
 
 import whybuy
 from whybuy.behavior.processes import Processes, first_to_fail, leading
-from whybuy.cli import act, answer, certify, experiment, run, setup
+from whybuy.cli import act, answer, certify, experiment, prices, run, setup
 from whybuy.cli.session import INTERRUPTED, USER_CAN_MEND
 from whybuy.errors import WhybuyError
 from whybuy.pipeline import take_part
@@ -39,6 +39,7 @@ for _command in (
     certify.certify,
     act.recommend,
     act.campaign,
+    prices.prices,
     act.profile,
 ):
     app.command()(_command)

@@ -24,7 +24,7 @@ OUTCOME = BoostingPlan(rounds=60, learning_rate=0.1, leaves=8, min_rows_in_leaf=
 """What people do in either arm."""
 PROPENSITY = BoostingPlan(rounds=300, learning_rate=0.1, leaves=8, min_rows_in_leaf=20, share_of_columns=0.5, l2=1.0)
 """Who is treated: as many trees as help, for some that stop short of 0 and 1 would hide that nobody had a choice."""
-EFFECT = BoostingPlan(rounds=300, learning_rate=0.05, leaves=6, min_rows_in_leaf=80, share_of_columns=0.7, l2=20.0)
+EFFECT = BoostingPlan(rounds=300, learning_rate=0.05, leaves=3, min_rows_in_leaf=80, share_of_columns=0.5, l2=20.0)
 """By what the treatment changes it."""
 PATIENCE = 20
 

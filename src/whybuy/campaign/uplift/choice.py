@@ -9,9 +9,12 @@ to what it foretold, both with nuisances of the other folds too:
   budgets? (:mod:`whybuy.campaign.uplift.rate`: Qini.)
 
 Sizes come first and can often not be told apart: of the learners whose R-loss is within one standard error of the
-least, the one of the highest policy value is chosen. Its effects are then put to scale by the line a + b tau of least
-R-loss, b at least 0. None of these numbers is the answer: the winner of a contest looks better than it is, so the
-answer is computed on people who took no part in it.
+least, those that learn effects (X, R, DR) are preferred to those that learn outcomes (S, T), and of these the one of
+the highest policy value is chosen. Policy values are as noisy as outcomes, and a T-learner wins some by luck: with the
+preference, rankings in worlds of known truth were at .914 instead of .906 of the best possible value, and at .885
+instead of .880 with fewer people (ten and five worlds, seeds 0-9). Its effects are then put to scale by the line a + b
+tau of least R-loss, b at least 0. None of these numbers is the answer: the winner of a contest looks better than it is,
+so the answer is computed on people who took no part in it.
 
 Source: Nie and Wager (Biometrika, 2021), equation 4; Schuler, Baiocchi, Tibshirani and Shah, A comparison of methods
 for model selection when estimating individual treatment effects (arXiv:1804.05146, 2018).
@@ -21,7 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whybuy.campaign.uplift.learners import LEARNERS, EffectModel, Foretold, Lesson
+from whybuy.campaign.uplift.effects import EffectModel
+from whybuy.campaign.uplift.learners import LEARNERS, OF_EFFECTS, Foretold, Lesson
 from whybuy.campaign.uplift.rate import Ranking, areas, doubly_robust_scores
 from whybuy.campaign.uplift.rows import UpliftRows
 from whybuy.causal.clusters import Float64, clustered_ratio
@@ -121,9 +125,9 @@ def _judged(rows: UpliftRows, tau: dict[str, Float64], judging: Foretold) -> tup
 
 
 def _best(candidates: tuple[Candidate, ...]) -> Candidate:
-    """Return the highest policy value among those whose R-loss may be the least."""
+    """Return the highest policy value among those whose R-loss may be the least, learners of effects first."""
     near = [c for c in candidates if c.behind <= c.behind_error]
-    return max(near, key=lambda c: c.policy_value)
+    return max(near, key=lambda c: (c.learner in OF_EFFECTS, c.policy_value))
 
 
 def _to_scale(rows: UpliftRows, tau: Float64, judging: Foretold) -> _Scale:

@@ -21,15 +21,14 @@ from functools import cached_property
 
 import numpy as np
 
-from whybuy.campaign.uplift.boosters import EFFECT, OUTCOME, PROPENSITY, Bins, Ensemble
+from whybuy.campaign.uplift.boosters import OUTCOME, PROPENSITY, Bins, Ensemble
+from whybuy.campaign.uplift.effects import EffectModel, learn_effect
 from whybuy.campaign.uplift.rate import doubly_robust_scores
 from whybuy.campaign.uplift.rows import UpliftRows
 from whybuy.causal.array_rows import is_binary
 from whybuy.causal.clusters import Float64
 
 N_FOLDS = 3
-EffectModel = Callable[[Float64], Float64]
-"""From (n, d) covariates to (n,) effects."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def x_learner(lesson: Lesson) -> EffectModel:
     """Return effects imputed with the other arm's model, learned in each arm and mixed by the propensity."""
     T, Y, own = lesson.rows.T, lesson.rows.Y, lesson.own
     imputed = np.where(T > 0, Y - own.mu0, own.mu1 - Y)
-    control, treated = (lesson.bins.learn(imputed, EFFECT, use=use, stop=True) for use in (T < 1, T > 0))
+    control, treated = (learn_effect(lesson.bins, imputed, use=use) for use in (T < 1, T > 0))
     # Any mixture is right; where propensities are known, those of other people need not be.
     share = float(own.e.mean())
     assignment = lesson.assignment if lesson.rows.e is None else None
@@ -122,14 +121,14 @@ def r_learner(lesson: Lesson) -> EffectModel:
     """Return effects that explain the residual outcome by the residual treatment."""
     own, rows = lesson.own, lesson.rows
     RT, RY = rows.T - lesson.weighable, rows.Y - own.m
-    return lesson.bins.learn(RY / RT, EFFECT, weight=RT**2, stop=True)
+    return learn_effect(lesson.bins, RY / RT, weight=RT**2)
 
 
 def dr_learner(lesson: Lesson) -> EffectModel:
     """Return effects learned from everybody's doubly robust score."""
     own, rows = lesson.own, lesson.rows
     scores = doubly_robust_scores(rows.T, rows.Y, lesson.weighable, own.mu0, own.mu1)
-    return lesson.bins.learn(scores, EFFECT, stop=True)
+    return learn_effect(lesson.bins, scores)
 
 
 LEARNERS: dict[str, Callable[[Lesson], EffectModel]] = {
@@ -139,3 +138,5 @@ LEARNERS: dict[str, Callable[[Lesson], EffectModel]] = {
     "r": r_learner,
     "dr": dr_learner,
 }
+OF_EFFECTS = ("x", "r", "dr")
+"""These learn effects themselves, the others outcomes."""

@@ -8,8 +8,8 @@ import pandas as pd
 
 from whybuy.campaign.uplift.choice import Candidate
 from whybuy.campaign.uplift.deciles import deciles_frame
+from whybuy.campaign.uplift.effects import EffectModel
 from whybuy.campaign.uplift.judge import Judgment
-from whybuy.campaign.uplift.learners import EffectModel
 from whybuy.campaign.uplift.rows import Bools
 from whybuy.causal.array_rows import matrix
 from whybuy.causal.clusters import Float64
