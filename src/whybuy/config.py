@@ -217,10 +217,12 @@ class OfferConfig(_Table):
     """Of sending it to one person; by arm where arms cost differently, as ``{letter = 1.2, mail = 0.02}``."""
     value: float | None = Field(default=None, gt=0)
     """What one more person with the outcome is worth, in the money of the costs."""
+    budget: float | None = Field(default=None, ge=0)
+    """How much may be spent on it: the report then says on whom."""
     channel: str | None = None
     """How it is sent, as ``mail``."""
     at_most: int | None = Field(default=None, ge=1)
-    """To so many people in all."""
+    """To so many people in all; of several arms, each."""
 
 
 class ChannelConfig(_Table):

@@ -5,16 +5,13 @@ horizon, whatever was asked about: what a campaign takes from other shelves is t
 that the config says is kept.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from whybuy.campaign.assignments import Kind
 from whybuy.campaign.people import People
 from whybuy.campaign.uplift import Uplift, uplift
 from whybuy.campaign.uplift.deciles import deciles_frame
-from whybuy.causal.clusters import Float64
 from whybuy.causal.effects import Estimate
 from whybuy.errors import ArraysError
 
@@ -62,7 +59,7 @@ class ByPerson:
     def to_json(self) -> dict[str, Any]:
         """Return the contract's ``uplift``; numbers are null where nothing is told, and ``refused`` says why."""
         if self.outcome is None:
-            empty = {"qini": None, "qini_low": None, "qini_high": None, "auuc": None, "at": []}
+            empty: dict[str, Any] = {"qini": None, "qini_low": None, "qini_high": None, "auuc": None, "at": []}
             return {**empty, "refused": self.refused, "left_out": self.is_left_out}
         found = self.outcome.judgment
         return {

@@ -39,7 +39,7 @@ class Forecaster:
         return [f"forecast of {heads.index.behaviors[a]}" for a in heads.outcomes[:_N_OUTCOMES]]
 
     def at(self, rows: pd.DataFrame, horizon_ms: int) -> Floats:
-        """Return (n, n_outcomes) logits for the people and moments of ``rows`` (``user_id``, ``ts_ms``), in their order.
+        """Return (n, n_outcomes) logits for people at moments, the ``rows`` (``user_id``, ``ts_ms``), in their order.
 
         Where nothing happened before there is nothing to foretell from: such rows have the others' mean, and the
         counts beside it say why. No columns where nobody has a forecast.

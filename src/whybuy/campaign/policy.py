@@ -57,18 +57,26 @@ class Policy:
         return "\n".join(self.decision) or str(self.needed or self.refused or "")
 
     def plot(self) -> "Figure":
-        """Return a Plotly figure: what budgets add by the plan, with its band, at random, and to those likeliest to buy."""
+        """Return a Plotly figure: what budgets add by the plan, with its band, and by other ways of choosing."""
         import plotly.graph_objects as go
 
         figure = go.Figure()
         numbers = self.numbers or {"curve": []}
-        curve = pd.DataFrame(numbers["curve"], columns=["budget", "gain", "gain_low", "gain_high", "random", "likeliest"])
+        curve = pd.DataFrame(
+            numbers["curve"], columns=["budget", "gain", "gain_low", "gain_high", "random", "likeliest"]
+        )
         for edge, fill in (("gain_high", None), ("gain_low", "tonexty")):
-            figure.add_scatter(x=curve["budget"], y=curve[edge], mode="lines", line_width=0, fill=fill, showlegend=False)
+            figure.add_scatter(
+                x=curve["budget"], y=curve[edge], mode="lines", line_width=0, fill=fill, showlegend=False
+            )
         for column, name in (("gain", "the plan"), ("random", "at random"), ("likeliest", "likeliest to buy")):
             figure.add_scatter(x=curve["budget"], y=curve[column], mode="lines", name=name)
         figure.update_layout(template="plotly_white", xaxis_title="budget", yaxis_title="added in all")
         return figure
+
+
+NO_POLICY = Policy()
+"""Nobody asked whom to send it to."""
 
 
 def policy_of(campaign: str, people: People, found: ByPerson, kind: Kind, asked: Asked, config: Config) -> Policy:
@@ -125,7 +133,7 @@ def _interval(e: Estimate, factor: float = 1.0, prefix: str = "") -> dict[str, f
 def _curve(frame: pd.DataFrame, m: int) -> list[dict[str, float | None]]:
     columns = ["gain", "gain_low", "gain_high", "random", "likeliest"]
     scaled = frame.assign(**{name: m * frame[name].astype(float) for name in columns})
-    return [{k: None if v != v else float(v) for k, v in row.items()} for row in scaled.to_dict("records")]
+    return [{str(k): None if v != v else float(v) for k, v in row.items()} for row in scaled.to_dict("records")]
 
 
 def _next_unit(sent: Sent, terms: Terms) -> dict[str, float]:
@@ -162,7 +170,7 @@ def rule_words(tree: PolicyTree) -> list[str]:
     return lines
 
 
-def _condition(tree: PolicyTree, question: Question, yes: bool) -> str:  # noqa: FBT001 - the answer to a question
+def _condition(tree: PolicyTree, question: Question, yes: bool) -> str:
     name = tree.covariates[question.column]
     if " = " in name:
         attribute, level = name.split(" = ", 1)
@@ -260,7 +268,11 @@ def _reasons(
 ) -> npt.NDArray[np.object_]:
     """Return in words why each person is sent it or not."""
     place = [f"is in tenth {k + 1} of 10 by how much it moves people" for k in range(10)]
-    moved = np.array(place, object)[tenth] if differs else np.full(len(arm), "is like everybody: nobody is told apart", object)
+    moved = (
+        np.array(place, object)[tenth]
+        if differs
+        else np.full(len(arm), "is like everybody: nobody is told apart", object)
+    )
     why_not = np.select(
         [effect < 0, value <= 0],
         ["it is foretold to put this person off", "it is foretold to bring less than it costs"],

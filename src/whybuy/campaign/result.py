@@ -8,7 +8,7 @@ import pandas as pd
 
 from whybuy.campaign.assignments import Kind
 from whybuy.campaign.by_person import NOT_ASKED, ByPerson
-from whybuy.campaign.policy import Policy
+from whybuy.campaign.policy import NO_POLICY, Policy
 from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class CampaignResult:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     segments: tuple[SegmentEffect, ...] = ()
     by_person: ByPerson = NOT_ASKED
-    policy: Policy = Policy()
+    policy: Policy = NO_POLICY
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's JSON object; ``uplift`` and ``policy`` say why they are empty where they are."""

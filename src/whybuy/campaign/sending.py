@@ -264,7 +264,7 @@ def send(people: People, found: ByPerson, terms: Terms, *, protected: tuple[str,
         choices=choices,
         over_random=mean_of("over random", by_name[PLAN].gains - by_name[RANDOM].gains, judges.user),
         curve=_curve(judges, best_arm, m),
-        rule=_rule(people, judges, plan, foretold.unit, protected),
+        rule=_rule(people, judges, plan, protected),
         judges=int(judges.user.max()) + 1,
     )
 
@@ -290,9 +290,7 @@ def _curve(judges: Judges, best_arm: int, m: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rule(
-    people: People, judges: Judges, plan: BudgetPlan, unit: str, protected: tuple[str, ...]
-) -> PolicyTree | None:
+def _rule(people: People, judges: Judges, plan: BudgetPlan, protected: tuple[str, ...]) -> PolicyTree | None:
     """Return the best two questions at the price that the budget puts on money; none where the budget buys nothing."""
     price = plan.marginal_return
     asked = readable(people, protected)
@@ -307,7 +305,7 @@ def _rule(
 
 
 def readable(people: People, protected: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Return the columns that a person may ask about: a month's counts, recency and attributes that are not protected."""
+    """Return the columns that a rule may ask about: a month's counts, recency, attributes that are not protected."""
     found = [
         (i, name)
         for i, (name, group) in enumerate(zip(people.names, people.groups, strict=True))

@@ -9,9 +9,6 @@ from whybuy.causal.clusters import Float64
 from whybuy.config import CampaignConfig, OfferConfig
 from whybuy.errors import QuestionError
 
-_WHOLE = "the whole campaign"
-"""The channel of all arms of a campaign: no arm is called so."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -57,7 +54,7 @@ class Terms:
     ----------
     arms : names of what can be sent; costs : (K,) of sending each to one person
     budget : in the money of the costs; value : of one more person with the outcome, None where it is not said
-    at_most : people who can be sent it in all
+    at_most : people who can be sent it in all; of several arms, each
     """
 
     arms: tuple[str, ...]
@@ -68,15 +65,15 @@ class Terms:
 
     def offers(self, scale: float = 1.0) -> Offers:
         """Return what :func:`whybuy.campaign.budget.spend` reads, for ``scale`` times as many people."""
-        limits = {} if self.at_most is None else {_WHOLE: max(1, round(scale * self.at_most))}
-        return Offers(cost=self.costs, names=self.arms, channels=[_WHOLE] * len(self.arms), at_most=limits)
+        limits = {} if self.at_most is None else dict.fromkeys(self.arms, max(1, round(scale * self.at_most)))
+        return Offers(cost=self.costs, names=self.arms, at_most=limits)
 
 
 def missing_terms(asked: Asked, config: CampaignConfig, campaign: str) -> str | None:
     """Return what is lacking for a plan, in words; None where all is there."""
     offer = config.offers.get(campaign, OfferConfig())
     lacking = []
-    if asked.budget is None:
+    if asked.budget is None and offer.budget is None:
         lacking.append("how much may be spent (--budget N)")
     if asked.cost is None and offer.cost is None:
         lacking.append(
@@ -97,7 +94,7 @@ def terms_of(asked: Asked, config: CampaignConfig, campaign: str, arms: tuple[st
     return Terms(
         arms=arms,
         costs=_costs(asked.cost if asked.cost is not None else offer.cost, campaign, arms),
-        budget=float(asked.budget or 0.0),
+        budget=float(asked.budget if asked.budget is not None else offer.budget or 0.0),
         value=asked.value if asked.value is not None else offer.value,
         at_most=offer.at_most,
     )

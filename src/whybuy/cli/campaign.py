@@ -83,7 +83,7 @@ def _refuse_without_one(**options: object) -> None:
         raise QuestionError.of(
             found=f"{' and '.join(named)} {'were' if len(named) > 1 else 'was'} given without a campaign",
             needed="The id of one campaign",
-            do="Name it, as in `whybuy campaign spring --horizon 14d`; costs and values of several stand in whybuy.toml",
+            do="Name it, as in `whybuy campaign spring --horizon 14d`; costs and values of several are in whybuy.toml",
         )
 
 
@@ -92,12 +92,12 @@ def _one(
 ) -> tuple[dict[str, Any], Any]:
     """Return the answer about one campaign as JSON, and whom to send to; computed now where the run has none."""
     from whybuy.campaign import analyze_campaign
-    from whybuy.campaign.analyze import DEFAULT_OUTCOME, require_question
+    from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
 
-    question = {"outcome": changed[0] or DEFAULT_OUTCOME, "horizon": changed[1]}
+    outcome, horizon = changed[0] or DEFAULT_OUTCOME, changed[1]
     pipeline.run("events")
     # What cannot be asked is said before a model is trained.
-    require_question(pipeline.log, pipeline.config, campaign_id, **question)
+    require_question(pipeline.log, pipeline.config, campaign_id, outcome=outcome, horizon=horizon)
     if asked is None and changed == (None, None):
         pipeline.run("campaign")
         raw = next(found for found in _known_campaigns(pipeline) if found["campaign"] == campaign_id)
@@ -108,7 +108,8 @@ def _one(
         pipeline.log,
         pipeline.config,
         campaign_id,
-        **question,
+        outcome=outcome,
+        horizon=horizon,
         by_person=True,
         asked=asked,
         forecaster=pipeline.forecaster,
