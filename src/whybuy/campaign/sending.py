@@ -167,18 +167,26 @@ class Judges:
     def choices(self, per_head: float, best_arm: int) -> tuple[Choice, ...]:
         """Return every way of choosing with ``per_head`` to spend a person, each under the same budget."""
         n, costs = len(self.scores), self.terms.costs
-        plan = planned(self.values, self.terms.offers(n / self.n_now), per_head * n).arm
         share = float(min(1.0, per_head / costs[best_arm]))
         likeliest = np.zeros(n, np.int64)
         likeliest[np.argsort(-self.response, kind="stable")[: int(share * n + 1e-9)]] = 1 + best_arm
         all_of_them = self.gains[:, best_arm]
         return (
-            self._of_arms(PLAN, plan),
+            self._planned(per_head, best_arm),
             self._told(RANDOM, share, share * float(costs[best_arm]), share * all_of_them),
             self._of_arms(RESPONSE, likeliest),
             self._told(EVERYBODY, 1.0, float(costs[best_arm]), all_of_them),
             self._told(NOBODY, 0.0, 0.0, np.zeros(n)),
         )
+
+    def _planned(self, per_head: float, best_arm: int) -> Choice:
+        """Return the plan; where nobody is told from anybody it is a draw, whose mean over all draws is told."""
+        n, costs = len(self.scores), self.terms.costs
+        if np.ptp(self.values, axis=0).any():
+            offers = self.terms.offers(n / self.n_now)
+            return self._of_arms(PLAN, planned(self.values, offers, per_head * n).arm)
+        share = float(min(1.0, per_head / costs[best_arm])) if self.values[0, best_arm] > 0 else 0.0
+        return self._told(PLAN, share, share * float(costs[best_arm]), share * self.gains[:, best_arm])
 
     def _of_arms(self, name: str, arm: Ints) -> Choice:
         padded = np.column_stack([np.zeros(len(arm)), self.gains])

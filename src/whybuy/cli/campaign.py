@@ -207,7 +207,7 @@ def _show_policy(session: Session, policy: dict[str, Any]) -> None:
         session.say(line)
     session.say()
     show_table(session.out, POLICY_COLUMNS, map(_policy_row, policy["compared"]))
-    if policy["rule"] is not None:
+    if policy["rule"] is not None and policy["rule"]["is_told"]:
         session.say()
         session.say("a rule that comes near:")
         for line in policy["rule"]["words"]:

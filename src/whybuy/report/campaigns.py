@@ -60,6 +60,7 @@ def _uplift(raw: dict[str, Any]) -> Uplift | Missing:
 def _sending(raw: dict[str, Any]) -> Sending | Missing:
     if not raw.get("curve"):
         return Missing(clip(raw.get("needed") or raw.get("refused") or "Nobody asked whom to send it to.", 400))
+    rule = raw.get("rule")
     return Sending(
         decision=lines(raw["decision"]),
         unit="money" if raw["unit"] == "money" else "outcome",
@@ -75,7 +76,7 @@ def _sending(raw: dict[str, Any]) -> Sending | Missing:
             )
             for t in raw["compared"]
         ),
-        rule=lines((raw.get("rule") or {}).get("words", ())),
+        rule=lines(rule["words"]) if rule and rule["is_told"] else (),
     )
 
 

@@ -125,6 +125,7 @@ def _figures_of_campaigns(part: CampaignsPart) -> dict[str, Figure]:
     for i, campaign in enumerate(part.campaigns):
         if not isinstance(campaign.uplift, Missing):
             found[f"uplift-{i}"] = campaign_figures.uplift_curve(campaign.uplift)
+        if not isinstance(campaign.uplift, Missing) and campaign.uplift.tenths:
             found[f"tenths-{i}"] = campaign_figures.tenths(campaign.uplift)
         if not isinstance(campaign.sending, Missing):
             found[f"budget-{i}"] = campaign_figures.budget_curve(campaign.sending)
