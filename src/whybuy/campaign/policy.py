@@ -12,10 +12,11 @@ from whybuy.campaign.assignments import Kind
 from whybuy.campaign.budget.tree import PolicyTree, Question
 from whybuy.campaign.by_person import UNCONFOUNDED, ByPerson
 from whybuy.campaign.people import NOTHING, People
-from whybuy.campaign.sending import EVERYBODY, NOBODY, PLAN, RANDOM, Choice, Sent, send
+from whybuy.campaign.sending import EVERYBODY, PLAN, RANDOM, Choice, Sent, send
 from whybuy.campaign.terms import Asked, Terms, missing_terms, terms_of
 from whybuy.causal.effects import Estimate
 from whybuy.config import Config
+from whybuy.errors import ArraysError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -87,7 +88,10 @@ def policy_of(campaign: str, people: People, found: ByPerson, kind: Kind, asked:
     if found.outcome is None:
         return Policy(refused=found.refused)
     terms = terms_of(asked, config.campaign, campaign, people.arms[1:])
-    sent = send(people, found, terms, protected=tuple(config.protected), seed=config.seed)
+    try:
+        sent = send(people, found, terms, protected=tuple(config.protected), seed=config.seed)
+    except ArraysError as error:  # an arm of several that is too thin to be told from the others
+        return Policy(refused=str(error))
     return Policy(
         numbers=_numbers(people, sent, terms),
         decision=_decision(campaign, people, sent, terms, kind),
@@ -186,16 +190,23 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
     n, spent = int(plan.sent.sum()), float(plan.spent.sum())
     unit = "in money" if sent.foretold.unit == "money" else "people with the outcome"
     if n == 0:
-        return (*plan.flags, f"Of what was tried on {sent.judges:,} people, {_best(sent.choices, m, unit)}.")
-    lines = [f"Send {campaign} to {n:,} of {m:,} people, for {spent:,.2f} of {terms.budget:,.2f}."]
+        taken_off = ", its cost taken off" if sent.foretold.unit == "money" else ""
+        return (
+            *plan.flags,
+            f"On {sent.judges:,} people of the campaign who taught nothing, sending to everybody adds "
+            f"{_total(choices[EVERYBODY].gain, m)} {unit}{taken_off}.",
+        )
     gain = choices[PLAN].gain
+    is_told = gain.ci_low is not None and gain.ci_low > 0
+    head = f"Send {campaign} to" if is_told else f"If {campaign} is sent at all, it goes to"
+    lines = [f"{head} {n:,} of {m:,} people, for {spent:,.2f} of {terms.budget:,.2f}."]
     if not np.ptp(sent.foretold.uplift.effect):
         lines.append("Nobody can be told from anybody by how much it moves them: those chosen are drawn at random.")
     lines.append(
         f"On {sent.judges:,} people of the campaign who taught nothing, choosing so adds "
         f"{_total(gain, m)} {unit} over sending nothing, as many at random {_total(choices[RANDOM].gain, m)}."
     )
-    if gain.ci_low is None or gain.ci_low <= 0:
+    if not is_told:
         lines.append("Whether it adds anything cannot be told: the interval does not leave 0 out.")
     elif not np.ptp(sent.foretold.uplift.effect):
         lines.append("That is told from nothing, so what counts is how many are sent it.")
@@ -210,13 +221,6 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
     if kind != "randomized":
         lines.append(f"{UNCONFOUNDED}: nobody was drawn at random for it.")
     return (*lines, *plan.flags)
-
-
-def _best(choices: tuple[Choice, ...], m: int, unit: str) -> str:
-    tried = [choice for choice in choices if choice.name != NOBODY and choice.gain.estimate is not None]
-    found = max(tried, key=lambda choice: choice.gain.estimate or 0.0)
-    name = "sending to everybody" if found.name == EVERYBODY else f"{found.name}"
-    return f"{name} would have added {_total(found.gain, m)} {unit}"
 
 
 def _total(e: Estimate, m: int) -> str:

@@ -126,13 +126,14 @@ def _by_arm(people: People, uplift: Uplift, Y: Float64, *, seed: int) -> tuple[F
         return uplift.effect[:, None], (uplift.predict(now) if len(now) else np.empty(0))[:, None]
     then, later = [], []
     for k in range(1, len(people.arms)):
-        mine = ~uplift.judging & np.isin(people.arm, (0, k))
+        mine = np.isin(people.arm, (0, k))
+        taught = ~uplift.judging & mine
         assert people.shares is not None, "arms are told apart where they were drawn"
         e = float(people.shares[k] / (people.shares[0] + people.shares[k]))
         rows = UpliftRows.of(X[mine], (people.arm[mine] == k).astype(float), Y[mine], e, people.user_ids[mine])
-        chosen = choose(rows, (uplift.learner,), seed=seed)
+        chosen = choose(rows.keep(taught[mine]), (uplift.learner,), seed=seed)
         effect = chosen.model(X)
-        effect[mine] = chosen.foretold
+        effect[taught] = chosen.foretold
         then.append(effect)
         later.append(chosen.model(now) if len(now) else np.empty(0))
     return np.stack(then, axis=1), np.stack(later, axis=1)
@@ -219,8 +220,8 @@ def judges_of(people: People, foretold: Foretelling, terms: Terms, *, seed: int)
     judging, e = foretold.uplift.judging, people.chance
     X, sent = people.X.astype(float), people.sent.astype(float)
     outcome = people.outcome.astype(float)
-    teachers = UpliftRows.of(X[~judging], sent[~judging], outcome[~judging], e, people.user_ids[~judging])
-    rows = UpliftRows.of(X[judging], sent[judging], foretold.Y[judging], e, people.user_ids[judging])
+    teachers = UpliftRows.of(X, sent, outcome, e, people.user_ids).keep(~judging)
+    rows = UpliftRows.of(X, sent, foretold.Y, e, people.user_ids).keep(judging)
     scores, inside = _scores(people, rows, judging, seed=seed)
     response = Lesson(teachers, seed=seed).arms[0](rows.X)
     costs = terms.costs if foretold.unit == "money" else np.zeros(len(terms.costs))

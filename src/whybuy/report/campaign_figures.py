@@ -92,7 +92,7 @@ def ways_of_choosing(found: Sending) -> go.Figure:
     """Return what every way of choosing adds in all under the budget, with its interval."""
     figure = blank_figure(height=120 + 34 * len(found.tried))
     told = [t for t in found.tried if t.total.low is not None]
-    labels = [escape(t.name) for t in told]
+    labels = [f"{escape(t.name)} ({count(t.spent)})" for t in told]
     figure.add_scatter(
         x=[t.total.estimate for t in told],
         y=labels,
