@@ -124,15 +124,15 @@ def targeted_events(rng: np.random.Generator, *, n_users: int = 2_000, effect: f
 
 
 def moved_events(rng: np.random.Generator, *, n_users: int = 1_600, campaign: str = "spring", **more) -> pd.DataFrame:
-    """A letter on day 35 of 45 to half of the people at random that moves gold ones and puts others off a little.
+    """A letter on day 35 of 45 to half of the people at random that moves gold ones and puts others off.
 
-    P(buy within 7 days) = .25, and with the letter .60 for gold, .17 for the others. Odd ids are gold. What is bought
+    P(buy within 7 days) = .25, and with the letter .60 for gold, .08 for the others. Odd ids are gold. What is bought
     costs 10; everybody looks around a few times before.
     """
     number = np.arange(n_users)
     users = np.array([f"u{i:05d}" for i in number])
     sent, gold = rng.random(n_users) < 0.5, number % 2 == 1
-    buys = rng.random(n_users) < np.where(sent, np.where(gold, 0.6, 0.17), 0.25)
+    buys = rng.random(n_users) < np.where(sent, np.where(gold, 0.6, 0.08), 0.25)
     looks = np.repeat(users, 1 + rng.poisson(2, n_users))
     arms = {c.ARM: np.where(sent, "letter", "control"), c.PROPENSITY: 0.5, c.CAMPAIGN: campaign, **more}
     return pd.concat(

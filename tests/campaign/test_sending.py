@@ -13,7 +13,7 @@ from whybuy.campaign.sending import PLAN, RANDOM, foretelling, judges_of, planne
 from whybuy.campaign.terms import Asked, terms_of
 from whybuy.events.behaviors import parse_behavior
 
-EFFECTS = {"gold": 0.35, "basic": -0.08}
+EFFECTS = {"gold": 0.35, "basic": -0.17}
 PER_HEAD, COST = 0.1, 0.5
 
 

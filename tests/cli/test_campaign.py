@@ -98,7 +98,7 @@ def test_in_words(ask, letters):
     assert "by tenth of the people" in out
     assert "Send spring to 400 of 1,600 people, for 200.00 of 200.00." in out
     assert "Whether that pays takes what one more person with the outcome is worth (--value V)." in out
-    assert "a rule that comes near:" in out
+    assert "a rule for whom it is worth sending to" in out
 
 
 def test_with_a_value_nobody_is_sent_what_costs_more_than_it_brings(ask, letters):

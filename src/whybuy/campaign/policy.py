@@ -9,9 +9,10 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.campaign.assignments import Kind
-from whybuy.campaign.budget.tree import PolicyTree, Question
+from whybuy.campaign.budget import PolicyTree
 from whybuy.campaign.by_person import UNCONFOUNDED, ByPerson
 from whybuy.campaign.people import NOTHING, People
+from whybuy.campaign.rule import rule_words
 from whybuy.campaign.sending import EVERYBODY, PLAN, RANDOM, Choice, Sent, send
 from whybuy.campaign.terms import Asked, Terms, missing_terms, terms_of
 from whybuy.causal.effects import Estimate
@@ -118,7 +119,7 @@ def _numbers(people: People, sent: Sent, terms: Terms) -> dict[str, Any]:
         "over_random": {**_interval(sent.over_random), **_interval(sent.over_random, m, "total_")},
         "curve": _curve(sent.curve, m),
         "next_unit": _next_unit(sent, terms),
-        "rule": None if sent.rule is None else _rule(sent.rule, terms),
+        "rule": None if sent.rule is None else _rule(sent.rule, terms, m),
         "flags": list(plan.flags),
     }
 
@@ -151,36 +152,18 @@ def _next_unit(sent: Sent, terms: Terms) -> dict[str, float]:
     return dict(zip(terms.arms, (change / change.sum() if change.sum() else change).tolist(), strict=True))
 
 
-def _rule(tree: PolicyTree, terms: Terms) -> dict[str, Any]:
+def _rule(tree: PolicyTree, terms: Terms, m: int) -> dict[str, Any]:
+    """Return a rule in words, what sending by it to everybody now costs, and what it adds per person."""
     costs = np.append(0.0, terms.costs)
     leaves = [tree.rule.arm[leaf] for leaf, _ in tree.rule.paths]
     shares = [tree.shares[leaf] for leaf, _ in tree.rule.paths]
     gain = tree.value.gains.get("nobody treated")
     return {
         "words": rule_words(tree),
-        "cost_per_person": float(sum(share * costs[arm] for arm, share in zip(leaves, shares, strict=True))),
-        "gain_less_price": None if gain is None else _interval(gain),
+        "cost": m * float(sum(share * costs[arm] for arm, share in zip(leaves, shares, strict=True))),
+        "gain": None if gain is None else _interval(gain),
         "is_told": gain is not None and (gain.ci_low or 0.0) > 0,
     }
-
-
-def rule_words(tree: PolicyTree) -> list[str]:
-    """Return one line per leaf; flags are asked by name, not by number."""
-    lines = []
-    for leaf, asked in tree.rule.paths:
-        head = " and ".join(_condition(tree, question, yes) for question, yes in asked)
-        arm = tree.arms[tree.rule.arm[leaf]]
-        does = "send nothing" if arm == NOTHING else "send it" if arm == "sent" else f"send {arm}"
-        lines.append(f"{head or 'everybody'}: {does} ({100 * tree.shares[leaf]:.0f}% of people)")
-    return lines
-
-
-def _condition(tree: PolicyTree, question: Question, yes: bool) -> str:
-    name = tree.covariates[question.column]
-    if " = " in name:
-        attribute, level = name.split(" = ", 1)
-        return f"{attribute} is {'not ' if yes else ''}{level}"
-    return f"{name} {'at most' if yes else 'above'} {question.cut:g}"
 
 
 def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kind) -> tuple[str, ...]:
@@ -198,21 +181,21 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
         )
     gain = choices[PLAN].gain
     is_told = gain.ci_low is not None and gain.ci_low > 0
+    differs = bool(np.ptp(sent.foretold.uplift.effect))
     head = f"Send {campaign} to" if is_told else f"If {campaign} is sent at all, it goes to"
     lines = [f"{head} {n:,} of {m:,} people, for {spent:,.2f} of {terms.budget:,.2f}."]
-    if not np.ptp(sent.foretold.uplift.effect):
+    if not differs:
         lines.append("Nobody can be told from anybody by how much it moves them: those chosen are drawn at random.")
+    at_random = f", as many at random {_total(choices[RANDOM].gain, m)}" if differs else ""
     lines.append(
         f"On {sent.judges:,} people of the campaign who taught nothing, choosing so adds "
-        f"{_total(gain, m)} {unit} over sending nothing, as many at random {_total(choices[RANDOM].gain, m)}."
+        f"{_total(gain, m)} {unit} over sending nothing{at_random}."
     )
     if not is_told:
         lines.append("Whether it adds anything cannot be told: the interval does not leave 0 out.")
-    elif not np.ptp(sent.foretold.uplift.effect):
-        lines.append("That is told from nothing, so what counts is how many are sent it.")
     elif (sent.over_random.ci_low or 0) > 0:
         lines.append("Whom it is sent to matters: the plan adds more than as many at random.")
-    else:
+    elif differs:
         lines.append("Whom it is sent to cannot be told to matter: the plan may add no more than as many at random.")
     if plan.marginal_return:
         lines.append(f"One more unit of budget is foretold to add {plan.marginal_return:.3g} {unit}.")

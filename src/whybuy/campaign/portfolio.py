@@ -22,10 +22,10 @@ from whybuy.campaign.people import People
 from whybuy.campaign.question import DEFAULT_OUTCOME
 from whybuy.campaign.sending import Foretelling, Judges, foretelling, judges_of, mean_of
 from whybuy.campaign.study import Inquiry, Study, study_of
-from whybuy.campaign.terms import Asked, Terms, missing_terms, terms_of
+from whybuy.campaign.terms import Asked, Terms, terms_of
 from whybuy.causal.clusters import Float64
 from whybuy.causal.effects import Estimate
-from whybuy.config import CampaignConfig, Config, duration_ms
+from whybuy.config import CampaignConfig, Config, OfferConfig, duration_ms
 from whybuy.errors import QuestionError
 from whybuy.events.behaviors import parse_behavior
 from whybuy.events.log import EventLog
@@ -181,9 +181,8 @@ def plan_campaigns(
     left_out: dict[str, str] = {}
     users: Any = None
     for campaign in assignments.campaigns:
-        lacking = missing_terms(asked, config.campaign, campaign)
-        if lacking is not None:
-            left_out[campaign] = lacking
+        if config.campaign.offers.get(campaign, OfferConfig()).cost is None:
+            left_out[campaign] = f"[campaign.offers.{campaign}] of whybuy.toml has no cost."
             continue
         study = study_of(inquiry, assignments, campaign)
         found, people = by_person_of(inquiry, study, is_for_sending=True)

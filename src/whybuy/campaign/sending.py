@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from whybuy.campaign.budget import BudgetPlan, Offers, PolicyTree, policy_tree, spend
+from whybuy.campaign.budget import BudgetPlan, Offers, PolicyTree, spend
 from whybuy.campaign.by_person import ByPerson
 from whybuy.campaign.history import Bools
-from whybuy.campaign.people import CLOCK, NOTHING, People
+from whybuy.campaign.people import People
+from whybuy.campaign.rule import readable_rule
 from whybuy.campaign.terms import Terms
 from whybuy.campaign.uplift import Uplift
 from whybuy.campaign.uplift.boosters import OUTCOME
@@ -32,9 +33,6 @@ from whybuy.causal.effects import Estimate
 
 PLAN, EVERYBODY, NOBODY, RANDOM, RESPONSE = "plan", "everybody", "nobody", "at random", "likeliest to buy"
 _N_BUDGETS = 20
-_READABLE = (" in 30d", "days since ")
-_MAX_QUESTIONS = 30
-"""Covariates that a rule may ask about: pairs of them are tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +271,7 @@ def send(people: People, found: ByPerson, terms: Terms, *, protected: tuple[str,
         choices=choices,
         over_random=mean_of("over random", by_name[PLAN].gains - by_name[RANDOM].gains, judges.user),
         curve=_curve(judges, best_arm, m),
-        rule=_rule(people, judges, plan, protected),
+        rule=readable_rule(people, judges.X, judges.scores, judges.user, protected=protected),
         judges=int(judges.user.max()) + 1,
     )
 
@@ -297,33 +295,3 @@ def _curve(judges: Judges, best_arm: int, m: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _rule(people: People, judges: Judges, plan: BudgetPlan, protected: tuple[str, ...]) -> PolicyTree | None:
-    """Return the best two questions at the price that the budget puts on money; none where the budget buys nothing."""
-    price = plan.marginal_return
-    asked = readable(people, protected)
-    if price is None or not asked:
-        return None
-    # In money the costs are taken off already; what the budget adds to them is its own price.
-    covariates = {name: judges.X[:, i] for i, name in asked}
-    frame = pd.DataFrame({n: x if _is_flag(x) else np.expm1(x).round(2) for n, x in covariates.items()})
-    arms = (NOTHING, *people.arms[1:])
-    costs = np.append(0.0, price * judges.terms.costs)
-    return policy_tree(frame, judges.scores, cost=costs, users=judges.user, arms=arms)
-
-
-def readable(people: People, protected: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Return the columns that a rule may ask about: a month's counts, recency, attributes that are not protected."""
-    found = [
-        (i, name)
-        for i, (name, group) in enumerate(zip(people.names, people.groups, strict=True))
-        if group != CLOCK
-        and group not in protected
-        and (name.endswith(_READABLE[0]) or name.startswith(_READABLE[1]) or " = " in name)
-    ]
-    return found[:_MAX_QUESTIONS]
-
-
-def _is_flag(x: Float64) -> bool:
-    return bool(np.isin(x, (0, 1)).all())

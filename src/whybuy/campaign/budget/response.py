@@ -99,20 +99,23 @@ def _largest(net):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _take_best(net, within, chosen):  # type: ignore[no-untyped-def]
-    """Mark the best answer to nets, and return how many more offers there is room for."""
+def _take_best(net, within, chosen, free):  # type: ignore[no-untyped-def]
+    """Mark the best answer to nets, write what is left of the channels, and return how many more offers fit."""
     room, channel, by_channel = within
-    free, left = by_channel.copy(), net.copy()
-    chosen[:] = False
+    for g in range(len(free)):
+        free[g] = by_channel[g]
+    for k in range(len(net)):
+        chosen[k] = False
     while room > 0:
-        k = _largest(left)
-        if left[k] <= 0:
+        best = -1
+        for k in range(len(net)):
+            if net[k] > 0 and not chosen[k] and free[channel[k]] > 0 and (best < 0 or net[k] > net[best]):
+                best = k
+        if best < 0:
             break
-        if free[channel[k]] > 0:
-            chosen[k] = True
-            free[channel[k]] -= 1
-            room -= 1
-        left[k] = -np.inf
+        chosen[best] = True
+        free[channel[best]] -= 1
+        room -= 1
     return room
 
 
@@ -120,11 +123,11 @@ def _take_best(net, within, chosen):  # type: ignore[no-untyped-def]
 def _respond(values, costs, price, toll, within):  # type: ignore[no-untyped-def]
     n, K = values.shape
     net, value, spent, sent = np.empty(K), 0.0, np.zeros(K), np.zeros(K)
-    chosen = np.zeros(K, np.bool_)
+    chosen, free = np.zeros(K, np.bool_), within[2].copy()
     for i in range(n):
         cost = costs[i] if len(costs) > 1 else costs[0]
         _nets(values[i], cost, price, toll, net)
-        _take_best(net, within, chosen)
+        _take_best(net, within, chosen, free)
         for k in range(K):
             if chosen[k]:
                 value += values[i, k]
@@ -136,9 +139,9 @@ def _respond(values, costs, price, toll, within):  # type: ignore[no-untyped-def
 @numba.njit(cache=True)
 def _best_nets(nets, within):  # type: ignore[no-untyped-def]
     n, K = nets.shape
-    out, chosen = np.zeros((n, within[0])), np.zeros(K, np.bool_)
+    out, chosen, free = np.zeros((n, within[0])), np.zeros(K, np.bool_), within[2].copy()
     for i in range(n):
-        _take_best(nets[i], within, chosen)
+        _take_best(nets[i], within, chosen, free)
         taken = -np.sort(-nets[i][chosen])
         out[i, : len(taken)] = taken
     return out
@@ -148,13 +151,10 @@ def _best_nets(nets, within):  # type: ignore[no-untyped-def]
 def _margins(values, costs, price, toll, within):  # type: ignore[no-untyped-def]
     n, K = values.shape
     net, out, chosen = np.empty(K), np.empty(n, np.float32), np.zeros(K, np.bool_)
-    channel, by_channel = within[1], within[2]
+    channel, free = within[1], within[2].copy()
     for i in range(n):
         _nets(values[i], costs[i] if len(costs) > 1 else costs[0], price, toll, net)
-        room = _take_best(net, within, chosen)
-        free = by_channel.copy()
-        for k in range(K):
-            free[channel[k]] -= chosen[k]
+        room = _take_best(net, within, chosen, free)
         least = np.inf
         for k in range(K):
             if chosen[k]:
