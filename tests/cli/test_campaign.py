@@ -234,8 +234,9 @@ channel = "mail"
 """
 
 
-def test_a_budget_over_all_campaigns(ask, two, tmp_path):
+def test_a_budget_over_all_campaigns(ask, two, tmp_path, conforms):
     answer = ask(two, "--budget", "300", "--json", "--output", "send.parquet", config=OFFERS)
+    conforms(answer.json, "portfolio")
     found = answer.json
     assert {offer["offer"] for offer in found["offers"]} == {"spring", "summer"}
     assert found["spent"] <= 300

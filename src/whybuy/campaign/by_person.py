@@ -1,5 +1,10 @@
 """Whom a campaign moves: effects by person on the outcome, on revenue and on margin, or why that is not told.
 
+People are told apart by all that is known of them, or by their attributes and what the behavior model foretells alone:
+with a few hundred people an arm, a dozen columns that say much bear learners that a hundred do not. The teaching people
+choose which (by the R-loss over one effect for everybody), so those who judge are not asked. Only where people were
+drawn at random, for else all that is known may be why they were sent it.
+
 One learner is chosen for the outcome and learns the others as well. Revenue is money of all purchases within the
 horizon, whatever was asked about: what a campaign takes from other shelves is taken off. Margin is the share of revenue
 that the config says is kept.
@@ -11,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whybuy.campaign.assignments import Kind
-from whybuy.campaign.people import People
+from whybuy.campaign.people import FORECAST, People
 from whybuy.campaign.uplift import Uplift, uplift
 from whybuy.campaign.uplift.deciles import deciles_frame
 from whybuy.causal.effects import Estimate
@@ -35,6 +40,7 @@ class ByPerson:
     outcome : on the chance of the outcome; None where it is not told
     revenue : on money within the horizon; None where prices are not logged, or where it is not told
     margin : share of revenue that is kept, as the config says
+    columns : (d,) of the people's covariates, those that the effects are learned from
     refused : why nothing is told
     is_left_out : whether that is only because a run has no time for it
     notes : what is not told beside, in words
@@ -43,6 +49,7 @@ class ByPerson:
     outcome: Uplift | None = None
     revenue: Uplift | None = None
     margin: float | None = None
+    columns: tuple[int, ...] = ()
     refused: str | None = None
     is_left_out: bool = False
     notes: tuple[str, ...] = ()
@@ -123,20 +130,38 @@ def effects_by_person(people: People, kind: Kind, *, margin: float | None, seed:
     chance = people.chance if kind == "randomized" else None
     if people.X.shape[1] == 0:
         return ByPerson(refused="Nothing is known of these people before: nobody can be told from anybody.")
-    rows = (people.X.astype(float), people.sent.astype(float))
+    sent, outcome = people.sent.astype(float), people.outcome.astype(float)
     try:
-        found = uplift(*rows, people.outcome.astype(float), chance, people.user_ids, seed=seed)
+        found = {
+            columns: uplift(people.X[:, columns].astype(float), sent, outcome, chance, people.user_ids, seed=seed)
+            for columns in _column_sets(people, chance)
+        }
     except ArraysError as error:
         return ByPerson(refused=str(error))
+    columns, best = min(found.items(), key=lambda pair: _excess_loss(pair[1]))
     money, notes = None, people.notes
     if people.revenue is None:
         notes += ("What it does to revenue is not told: the log has no prices of one currency for what was bought.",)
     else:
+        X = people.X[:, columns].astype(float)
         try:
-            money = uplift(*rows, people.revenue, chance, people.user_ids, learners=(found.learner,), seed=seed)
+            money = uplift(X, sent, people.revenue, chance, people.user_ids, learners=(best.learner,), seed=seed)
         except ArraysError as error:
             notes += (f"What it does to revenue is not told. {error}",)
-    return ByPerson(outcome=found, revenue=money, margin=margin, notes=notes)
+    return ByPerson(outcome=best, revenue=money, margin=margin, columns=columns, notes=notes)
+
+
+def _column_sets(people: People, chance: float | None) -> list[tuple[int, ...]]:
+    """Return what the effects may be learned from: everything, and where a draw allows it the few columns."""
+    everything = tuple(range(people.X.shape[1]))
+    few = tuple(i for i in everything if people.groups[i] == FORECAST or " = " in people.names[i])
+    has_forecasts = FORECAST in people.groups
+    return [few, everything] if chance is not None and has_forecasts else [everything]
+
+
+def _excess_loss(found: Uplift) -> float:
+    """Return by how much the chosen learner did worse than one effect for everybody, on people who did not judge."""
+    return next(c.excess_loss for c in found.candidates if c.learner == found.learner)
 
 
 def _areas(found: Uplift) -> dict[str, float | None]:

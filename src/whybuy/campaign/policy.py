@@ -216,7 +216,7 @@ def _list(people: People, found: ByPerson, sent: Sent, terms: Terms) -> pd.DataF
     """Return everybody now: what to send, the foretold effect with the interval of its tenth, and why."""
     assert found.outcome is not None, "refused before"
     arm = sent.plan.arm
-    effect = found.outcome.predict(people.now.astype(float))
+    effect = found.outcome.predict(people.now[:, found.columns].astype(float))
     tenth = _tenths(found, effect)
     groups = [tenth.effect for tenth in found.outcome.judgment.deciles]
     if not found.differs:

@@ -104,7 +104,7 @@ def foretelling(people: People, found: ByPerson, terms: Terms, *, seed: int) -> 
     uplift = found.revenue if by_margin and found.revenue is not None else outcome
     worth = terms.value if terms.value is not None else (found.margin or 1.0) if by_margin else 1.0
     Y = people.revenue if by_margin and people.revenue is not None else people.outcome.astype(float)
-    then, now = _by_arm(people, uplift, Y, seed=seed)
+    then, now = _by_arm(people, uplift, Y, columns=found.columns, seed=seed)
     money = terms.value is not None or by_margin
     costs = terms.costs if money else 0.0
     return Foretelling(
@@ -117,9 +117,11 @@ def foretelling(people: People, found: ByPerson, terms: Terms, *, seed: int) -> 
     )
 
 
-def _by_arm(people: People, uplift: Uplift, Y: Float64, *, seed: int) -> tuple[Float64, Float64]:
+def _by_arm(
+    people: People, uplift: Uplift, Y: Float64, *, columns: tuple[int, ...], seed: int
+) -> tuple[Float64, Float64]:
     """Return (n, K) and (m, K) foretold effects of every arm; of several, each is learned against the controls."""
-    X, now = people.X.astype(float), people.now.astype(float)
+    X, now = people.X[:, columns].astype(float), people.now[:, columns].astype(float)
     if len(people.arms) == 2:
         return uplift.effect[:, None], (uplift.predict(now) if len(now) else np.empty(0))[:, None]
     then, later = [], []
