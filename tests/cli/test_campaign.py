@@ -77,7 +77,7 @@ def test_whom_to_send_to(ask, letters, tmp_path, conforms):
     answer = ask(letters, "spring", "--budget", "200", "--cost", "0.5", "--output", "send.parquet", "--json")
     conforms(answer.json, "campaign")
     policy = answer.json["policy"]
-    assert policy["send"] == {"sent": 400}
+    assert policy["send"] == {"letter": 400}
     assert policy["spent"] == pytest.approx(200)
     by_name = {row["policy"]: row for row in policy["compared"]}
     assert by_name["plan"]["ci_low"] > 0
@@ -88,7 +88,7 @@ def test_whom_to_send_to(ask, letters, tmp_path, conforms):
     people = pd.read_parquet(tmp_path / "send.parquet")
     assert list(people.columns) == ["user_id", "send", "effect", "effect_low", "effect_high", "value", "cost", "reason"]
     assert len(people) == 1_600
-    sent = people[people["send"] == "sent"]
+    sent = people[people["send"] == "letter"]
     assert (len(sent), sent["cost"].unique().tolist()) == (400, [0.5])
     assert (sent["user_id"].str[-1].astype(int) % 2 == 1).mean() > 0.95
 
@@ -104,14 +104,14 @@ def test_in_words(ask, letters):
 def test_with_a_value_nobody_is_sent_what_costs_more_than_it_brings(ask, letters):
     policy = ask(letters, "spring", "--budget", "5000", "--cost", "1", "--value", "20", "--json").json["policy"]
     assert policy["unit"] == "money"
-    assert 600 < policy["send"]["sent"] < 1_000
+    assert 600 < policy["send"]["letter"] < 1_000
     assert "The budget is larger than needed" in policy["flags"][0]
-    assert policy["left_over"] == pytest.approx(5000 - policy["send"]["sent"])
+    assert policy["left_over"] == pytest.approx(5000 - policy["send"]["letter"])
 
 
 def test_a_budget_of_nothing_sends_nothing(ask, letters):
     policy = ask(letters, "spring", "--budget", "0", "--cost", "1", "--json").json["policy"]
-    assert policy["send"] == {"sent": 0}
+    assert policy["send"] == {"letter": 0}
     assert policy["decision"][0] == "The budget is 0, so nobody is sent anything."
 
 

@@ -132,7 +132,8 @@ class Reader:
 
 def _arms(design: Design) -> list[str]:
     """Return the arms that are told apart: only a draw says who could have been in which of several."""
-    return design.treated_arms if design.kind == "randomized" and len(design.treated_arms) > 1 else ["sent"]
+    found = design.treated_arms
+    return found if len(found) == 1 or (found and design.kind == "randomized") else ["sent"]
 
 
 def _numbers(rows: pd.DataFrame, arms: tuple[str, ...]) -> Ints:
@@ -148,8 +149,7 @@ def _shares(design: Design, rows: pd.DataFrame, arms: tuple[str, ...]) -> Float6
     arm = _numbers(rows, arms)
     if expected is None:
         return np.bincount(arm, minlength=len(arms)) / len(arm)
-    sent = design.treated_arms
-    by_arm = [expected[name] for name in sent] if len(arms) > 2 else [sum(expected[name] for name in sent)]
+    by_arm = [expected[name] for name in arms[1:]]
     found = np.array([sum(expected.values()) - sum(by_arm), *by_arm])
     return found / found.sum()
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.campaign.assignments import Kind
-from whybuy.campaign.budget import PolicyTree
+from whybuy.campaign.budget import PolicyTree, spend
 from whybuy.campaign.by_person import UNCONFOUNDED, ByPerson
 from whybuy.campaign.people import NOTHING, People
 from whybuy.campaign.rule import rule_words
@@ -143,8 +143,6 @@ def _curve(frame: pd.DataFrame, m: int) -> list[dict[str, float | None]]:
 
 def _next_unit(sent: Sent, terms: Terms) -> dict[str, float]:
     """Return by arm the share of the next unit of money, between this budget and one a twentieth larger."""
-    from whybuy.campaign.budget import spend
-
     if not sent.plan.marginal_return:
         return dict.fromkeys(terms.arms, 0.0)
     more = spend(sent.foretold.now, terms.offers(), budget=terms.budget * 1.05 + float(terms.costs.max()))

@@ -57,7 +57,7 @@ def rule_words(tree: PolicyTree) -> list[str]:
     for leaf, asked in tree.rule.paths:
         head = " and ".join(_condition(tree, question, yes) for question, yes in asked)
         arm = tree.arms[tree.rule.arm[leaf]]
-        does = "send nothing" if arm == NOTHING else "send it" if arm == "sent" else f"send {arm}"
+        does = "send it" if arm != NOTHING and len(tree.arms) == 2 else f"send {arm}"
         lines.append(f"{head or 'everybody'}: {does} ({100 * tree.shares[leaf]:.0f}% of people)")
     return lines
 
