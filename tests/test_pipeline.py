@@ -56,18 +56,20 @@ def test_everything_is_built_in_order_and_then_nothing(shop, built):
 
 
 def test_a_stage_brings_those_it_needs_and_no_others(shop, built):
-    assert rebuilt(built, pipeline(shop), "campaign") == ["events", "campaign"]
-    assert rebuilt(built, pipeline(shop), "scan") == ["sequences", "model", "scan"]
+    assert rebuilt(built, pipeline(shop), "campaign") == ["events", "sequences", "model", "campaign"]
+    assert rebuilt(built, pipeline(shop), "scan") == ["scan"]
 
 
 @pytest.mark.parametrize(
     ("settings", "stale"),
     [
         ({"recommend": {"k": 5}}, ["recommend", "report"]),
+        ({"campaign": {"offers": {"spring": {"cost": 1.0}}}}, ["campaign", "report"]),
+        ({"campaign": {"per_person": 2}}, []),
         ({"causal": {"confirm_behaviors": 3}}, ["confirm", "recommend", "report"]),
         ({"causal": {"smallest_effect": 0.01}}, ["scan", "confirm", "recommend", "campaign", "report"]),
-        ({"behavior": {"epochs": 1}}, ["model", "scan", "confirm", "recommend", "report"]),
-        ({"horizons": ["1d"]}, ["model", "scan", "confirm", "recommend", "report"]),
+        ({"behavior": {"epochs": 1}}, ["model", "scan", "confirm", "recommend", "campaign", "report"]),
+        ({"horizons": ["1d"]}, ["model", "scan", "confirm", "recommend", "campaign", "report"]),
         ({"lookback": "1d"}, ["scan", "confirm", "recommend", "campaign", "report"]),
         ({"clean": {"bots": False}}, list(STAGES)),
     ],

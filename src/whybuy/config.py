@@ -210,6 +210,30 @@ class RecommendConfig(_Table):
     """Of what is drawn where the answers explore."""
 
 
+class OfferConfig(_Table):
+    """What sending a campaign costs and is worth."""
+
+    cost: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """Of sending it to one person; by arm where arms cost differently, as ``{letter = 1.2, mail = 0.02}``."""
+    value: float | None = Field(default=None, gt=0)
+    """What one more person with the outcome is worth, in the money of the costs."""
+    budget: float | None = Field(default=None, ge=0)
+    """How much may be spent on it: the report then says on whom."""
+    channel: str | None = None
+    """How it is sent, as ``mail``."""
+    at_most: int | None = Field(default=None, ge=1)
+    """To so many people in all; of several arms, each."""
+
+
+class ChannelConfig(_Table):
+    """Limits of a channel, over all campaigns that are sent by it."""
+
+    at_most: int | None = Field(default=None, ge=1)
+    """So many messages in all."""
+    per_person: int | None = Field(default=None, ge=1)
+    """So many messages to one person."""
+
+
 class CampaignConfig(_Table):
     """Campaigns."""
 
@@ -218,6 +242,14 @@ class CampaignConfig(_Table):
     randomized: list[str] = Field(default_factory=list)
     """Campaigns that were assigned at random."""
     horizon: Duration = "7d"
+    margin: float | None = Field(default=None, gt=0, le=1)
+    """Share of revenue that is kept; margin is not told where absent."""
+    per_person: int = Field(default=1, ge=1)
+    """At most so many campaigns for one person, where a budget is planned over several."""
+    offers: dict[str, OfferConfig] = Field(default_factory=dict)
+    """By campaign; nothing is assumed where absent."""
+    channels: dict[str, ChannelConfig] = Field(default_factory=dict)
+    """By channel."""
 
 
 class PrivacyConfig(_Table):
@@ -335,10 +367,10 @@ def _problem(detail: Any) -> str:
 def _keys_at(place: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for part in place:
-        if part.isdigit():
+        field = model.model_fields.get(part)
+        if field is None:  # a place in a list, or a name that the user gave, as that of a campaign
             continue
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
+        candidates = [field.annotation, *get_args(field.annotation)]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return [name for name in model.model_fields if name != "base"]
 

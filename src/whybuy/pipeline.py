@@ -28,6 +28,7 @@ from whybuy.workspace import CARD as STAGE_CARD
 from whybuy.workspace import Workspace, code_version, fingerprint
 
 if TYPE_CHECKING:
+    from whybuy.campaign.forecasts import Forecaster
     from whybuy.causal.effects import Effect
     from whybuy.causal.study import Study
     from whybuy.events.log import EventLog
@@ -171,6 +172,16 @@ class Pipeline:
         from whybuy.causal.study import Study
 
         return Study(self.store, self.log, self.config, self.folder("model"), self.folder("scan"))
+
+    @property
+    def forecaster(self) -> "Forecaster | None":
+        """What foretells people's next days; the model's stage must have been run. None where no campaign asks it."""
+        from whybuy.behavior.twins import TwinModels
+        from whybuy.campaign.forecasts import Forecaster
+
+        if not (self.log.quality.campaigns and self.log.quality.has_times):
+            return None
+        return Forecaster(TwinModels.open(self.folder("model"), self.store), self.store)
 
     def effects(self, stage: str = "confirm") -> "list[Effect]":
         """Return all effects of the scan, or those with the confirmed ones in place."""
@@ -344,7 +355,7 @@ def _recommend(run: Pipeline, folder: Path) -> None:
 def _campaign(run: Pipeline, folder: Path) -> None:
     from whybuy.campaign import analyze_campaigns
 
-    found = analyze_campaigns(run.log, run.config, report=run.report)
+    found = analyze_campaigns(run.log, run.config, forecaster=run.forecaster, report=run.report)
     text = json.dumps({"campaigns": [result.to_json() for result in found]}, allow_nan=False)
     (folder / CAMPAIGNS).write_text(text, encoding="utf-8")
 
@@ -388,6 +399,7 @@ def _second_opinion(run: Pipeline) -> dict[str, Any]:
 
 _READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy")
 _QUESTIONS = ("treatments", "outcomes", "further", "categories")
+_CAMPAIGN = ("controls", "randomized", "horizon", "margin", "offers")
 _ASKED = {"horizons": True, "lookback": True, "seed": True}
 
 STAGES = {
@@ -400,7 +412,9 @@ STAGES = {
     "confirm": Stage(_confirm, ("scan",), {**_ASKED, "causal": True}),
     "recommend": Stage(_recommend, ("events", "confirm"), {"recommend": True, "lookback": True}),
     "campaign": Stage(
-        _campaign, ("events",), {"campaign": True, "causal": {"smallest_effect"}, "lookback": True, "seed": True}
+        _campaign,
+        ("events", "model"),
+        {"campaign": set(_CAMPAIGN), "causal": {"smallest_effect"}, "lookback": True, "seed": True},
     ),
     "profile": Stage(_profile, ("events",), {"timezone": True}),
     "report": Stage(_report, ("confirm", "recommend", "campaign", "profile"), {"causal": {"smallest_effect"}}),

@@ -123,6 +123,35 @@ def targeted_events(rng: np.random.Generator, *, n_users: int = 2_000, effect: f
     return pd.concat(rows, ignore_index=True)
 
 
+def moved_events(rng: np.random.Generator, *, n_users: int = 1_600, campaign: str = "spring", **more) -> pd.DataFrame:
+    """A letter on day 35 of 45 to half of the people at random that moves gold ones and puts others off.
+
+    P(buy within 7 days) = .25, and with the letter .60 for gold, .08 for the others. Odd ids are gold. What is bought
+    costs 10; everybody looks around a few times before.
+    """
+    number = np.arange(n_users)
+    users = np.array([f"u{i:05d}" for i in number])
+    sent, gold = rng.random(n_users) < 0.5, number % 2 == 1
+    buys = rng.random(n_users) < np.where(sent, np.where(gold, 0.6, 0.08), 0.25)
+    looks = np.repeat(users, 1 + rng.poisson(2, n_users))
+    arms = {c.ARM: np.where(sent, "letter", "control"), c.PROPENSITY: 0.5, c.CAMPAIGN: campaign, **more}
+    return pd.concat(
+        [
+            _at(looks, 0, "view", rng, **{c.ITEM: "i1"}).assign(**{c.TIME_MS: rng.integers(0, 34 * DAY, len(looks))}),
+            _at(users, 35, "campaign", rng, **arms),
+            _at(users[buys], 37, "purchase", rng, **{c.ITEM: "i1", c.PRICE: 10.0, c.QUANTITY: 1.0}),
+            _at(users[:1], 45, "view", rng, **{c.ITEM: "i1"}),
+        ],
+        ignore_index=True,
+    )
+
+
+def tiers(n_users: int = 1_600) -> pd.DataFrame:
+    """The people of :func:`moved_events`."""
+    ids = [f"u{i:05d}" for i in range(n_users)]
+    return pd.DataFrame({c.USER: ids, "tier": ["gold" if i % 2 else "basic" for i in range(n_users)]})
+
+
 def _logistic(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 

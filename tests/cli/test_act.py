@@ -3,9 +3,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from whybuy import campaign
-from whybuy.campaign import CampaignResult
-from whybuy.causal.effects import Estimate, Naive
 from whybuy.recommend import batch
 from whybuy.recommend.answer import Recommendation, Recommendations
 
@@ -80,47 +77,3 @@ def test_an_output_that_cannot_be_written_is_exit_2(call, shop, stages, asked):
     assert answer.code == 2
     assert "log.csv/x.parquet cannot be written" in answer.err
     assert "Name another --output" in answer.err
-
-
-def test_all_campaigns(call, shop, stages):
-    out = call("campaign").out
-    assert out.splitlines()[1].split() == [
-        "spring", "randomized", "purchase:*", "7d", "+.0500", "+.0400", "+.0204", "+.0596", "suggestive",
-    ]  # fmt: skip
-    assert call("campaign", "--json").json["campaigns"][0]["campaign"] == "spring"
-
-
-def test_one_known_campaign_is_looked_up(call, shop, stages):
-    assert call("campaign", "spring", "--json").json["effect"]["estimate"] == 0.04
-    assert (
-        "judged on 100 people who were sent it and 90 who were not\n- Assigned at random.\n"
-        in call("campaign", "spring").out
-    )
-
-
-def test_another_horizon_or_outcome_is_answered_now(call, shop, stages, monkeypatch, conforms):
-    seen = []
-
-    def analyze(log, config, campaign_id, *, outcome, horizon, report):
-        seen.append((campaign_id, outcome, horizon))
-        return CampaignResult(
-            campaign=campaign_id,
-            kind="targeted",
-            effect=Estimate.of("ato", 0.01, 0.01),
-            naive=Naive.of_counts(n=10, treated=5, outcome=4, joint=3),
-            outcome=outcome,
-            horizon="14d",
-            reasons=("Because.",),
-        )
-
-    monkeypatch.setattr(campaign, "analyze_campaign", analyze)
-    monkeypatch.setattr("whybuy.pipeline.Pipeline.log", None)
-    conforms(call("campaign", "vip", "--horizon", "14d", "--json").json, "campaign")
-    call("campaign", "vip", "--outcome", "purchase:a")
-    assert seen == [("vip", "purchase:*", "14d"), ("vip", "purchase:a", None)]
-
-
-def test_options_of_one_campaign_without_its_name_are_exit_2(call, shop, stages):
-    answer = call("campaign", "--horizon", "14d")
-    assert answer.code == 2
-    assert "The id of one campaign" in answer.err

@@ -159,14 +159,62 @@ def _segment(attribute, value, estimate, half, n):
     return {"attribute": attribute, "value": value, "estimate": estimate, **ends, "n": n, "n_treated": n // 2}
 
 
-def campaign_json(name, kind, *, naive, estimate, half, verdict, segments):
+def campaign_json(name, kind, *, naive, estimate, half, verdict, segments, uplift=None, policy=None):
     effect = {"estimand": "ato", "estimate": estimate, "ci_low": estimate - half, "ci_high": estimate + half}
     return {
         "campaign": name, "kind": kind, "effect": effect, "naive": {"difference": naive}, "verdict": verdict,
         "reasons": ["Arms are balanced.", "Every check passed."], "segments": segments, "also": [], "checks": {},
-        "uplift": {"qini": None, "qini_low": None, "qini_high": None, "auuc": None, "at": []}, "policy": {},
+        "uplift": uplift or {"qini": None, "at": [], "refused": "No overlap."},
+        "policy": policy or {"needed": "To say whom to send it to, it takes a budget."},
         "n_treated": 1_204, "n_control": 1_198, "outcome": "purchase:*", "horizon": "7d",
     }  # fmt: skip
+
+
+def uplift_json():
+    """An order that puts those first who gain: the gain is .09 share less .06 share squared."""
+
+    def gain(share):
+        return 0.09 * share - 0.06 * share**2
+
+    at = [
+        {
+            "share": share, "effect": gain(share) / share, "effect_low": 0.0, "effect_high": 0.1, "gain": gain(share),
+            "gain_low": gain(share) - 0.015 * share**0.5, "gain_high": gain(share) + 0.015 * share**0.5,
+            "random": 0.03 * share,
+        }
+        for share in (k / 50 for k in range(1, 51))
+    ]  # fmt: skip
+    deciles = [
+        {"decile": k + 1, "foretold": 0.08 - 0.011 * k, "effect": 0.085 - 0.012 * k + 0.01 * (k % 3),
+         "ci_low": 0.025 - 0.012 * k, "ci_high": 0.145 - 0.012 * k}
+        for k in range(10)
+    ]  # fmt: skip
+    average = {"estimate": 0.03, "ci_low": 0.012, "ci_high": 0.048}
+    return {
+        "qini": 0.01, "qini_low": 0.004, "qini_high": 0.016, "auuc": 0.025, "at": at, "deciles": deciles,
+        "learner": "dr", "average": average, "calibration": {**average, "p_differs": 0.003}, "n_judging": 1_200,
+        "sleeping_dogs": {"share": 0.12, "found": False, **average}, "assumption": "Randomized.",
+        "revenue": {"average": {"estimate": 1.7, "ci_low": 0.4, "ci_high": 3.0}}, "refused": None,
+    }  # fmt: skip
+
+
+def policy_json():
+    """What 500 of money, at 1 a letter, adds among 2,400 people."""
+    curve = [
+        {"budget": 120.0 * k, "gain": 10.8 * k - 0.36 * k**2, "gain_low": 6.0 * k - 0.36 * k**2,
+         "gain_high": 15.0 * k - 0.36 * k**2, "random": 3.6 * k, "likeliest": 2.0 * k + 0.08 * k**2}
+        for k in range(1, 21)
+    ]  # fmt: skip
+    tried = [("plan", 0.21, 500.0, 39.0), ("at random", 0.21, 500.0, 15.0), ("likeliest to buy", 0.21, 500.0, 9.7),
+             ("everybody", 1.0, 2_400.0, 72.0), ("nobody", 0.0, 0.0, 0.0)]  # fmt: skip
+    compared = [
+        {"policy": name, "share_sent": share, "spent": spent, "total_estimate": total,
+         "total_ci_low": total - 14 * (total > 0), "total_ci_high": total + 14 * (total > 0)}
+        for name, share, spent, total in tried
+    ]  # fmt: skip
+    rule = {"words": ["age is young: send it (33% of people)"], "is_told": True}
+    words = ["Send spring to 500 of 2,400 people, for 500.00 of 500.00."]
+    return {"unit": "outcome", "budget": 500.0, "decision": words, "curve": curve, "compared": compared, "rule": rule}
 
 
 def training_json():
@@ -281,7 +329,15 @@ def write_workspace(root: Path) -> Path:
     spring.append(_segment("age", "old", -0.006, 0.031, 800))
     campaigns = [
         campaign_json(
-            "spring", "randomized", naive=0.027, estimate=0.026, half=0.018, verdict="strong", segments=spring
+            "spring",
+            "randomized",
+            naive=0.027,
+            estimate=0.026,
+            half=0.018,
+            verdict="strong",
+            segments=spring,
+            uplift=uplift_json(),
+            policy=policy_json(),
         ),
         campaign_json("vip", "targeted", naive=0.148, estimate=0.003, half=0.02, verdict="cannot_tell", segments=[]),
     ]

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from whybuy.report import collect
-from whybuy.report.payload import Interval, Missing, Truth
+from whybuy.report.payload import Missing, Truth
 
 DAY_MS = 86_400_000
 MONDAY_MS = 19_800 * DAY_MS
@@ -73,12 +73,19 @@ def test_campaigns_with_segments(workspace):
     spring, vip = collect(workspace).campaigns.campaigns
     assert (spring.kind, spring.effect.estimate, spring.naive) == ("randomized", 0.026, 0.027)
     assert spring.segments[0].effect.estimate == 0.081
-    assert (spring.n_treated, spring.n_control, spring.qini) == (
-        1_204,
-        1_198,
-        Interval(estimate=None, low=None, high=None),
-    )
+    assert (spring.n_treated, spring.n_control) == (1_204, 1_198)
     assert vip.segments == ()
+
+
+def test_whom_a_campaign_moves_and_whom_to_send_it_to(workspace):
+    spring, vip = collect(workspace).campaigns.campaigns
+    assert (spring.uplift.qini.low, spring.uplift.learner, len(spring.uplift.tenths)) == (0.004, "dr", 10)
+    assert (spring.uplift.curve.x[:2], spring.uplift.curve.estimate[0]) == ((0.0, 0.02), 0.0)
+    assert spring.uplift.put_off is None
+    assert (spring.sending.budget, spring.sending.tried[0].name) == (500.0, "plan")
+    assert spring.sending.rule == ("age is young: send it (33% of people)",)
+    assert vip.uplift.reason == "No overlap."
+    assert vip.sending.reason.startswith("To say whom")
 
 
 def test_recommendations_and_profiles(workspace):

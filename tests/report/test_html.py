@@ -23,6 +23,10 @@ PLOTS = {
     "nuisance",
     "calibration",
     "campaigns",
+    "uplift-0",
+    "tenths-0",
+    "budget-0",
+    "choosing-0",
     "closed-loop",
     "lifecycle",
 }
@@ -203,6 +207,10 @@ def hostile(workspace, put, effect):
     put(workspace / "profile" / "summary.json", stages)
     campaigns = json.loads((workspace / "campaign" / "campaigns.json").read_text())
     campaigns["campaigns"][0] |= {"campaign": EVIL, "kind": EVIL, "reasons": [EVIL_END], "outcome": EVIL}
+    campaigns["campaigns"][0]["policy"] |= {"decision": [EVIL_END], "rule": {"words": [EVIL], "is_told": True}}
+    campaigns["campaigns"][0]["policy"]["compared"][0] |= {"policy": EVIL}
+    campaigns["campaigns"][0]["uplift"] |= {"assumption": EVIL, "learner": EVIL_END}
+    campaigns["campaigns"][1]["uplift"] |= {"refused": EVIL}
     campaigns["campaigns"][0]["segments"][0] |= {"attribute": EVIL, "value": EVIL_END}
     put(workspace / "campaign" / "campaigns.json", campaigns)
     return workspace

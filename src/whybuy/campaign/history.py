@@ -32,6 +32,9 @@ EXPOSURES = ("campaign", "impression")
 _DAY_MS = 86_400_000
 _NEVER_DAYS = 60.0
 _MONEY_DAYS = (7, 30)
+_MONEY = ("revenue", "bought", "priced")
+MIN_PRICED = 0.95
+"""Of the purchases within the horizon: with fewer prices, revenue is what the log happens to know."""
 _ROW, _AT, _KIND, _AGE = "row", "at_ms", "kind", "age_days"
 
 
@@ -46,6 +49,7 @@ class History:
     active : (n,) whether the user did anything before
     X : (n, d) float32 covariates, all strictly before; constant columns are left out
     names, groups : (d,) what each column is, and what it is about
+    revenue : (n,) money of all purchases within the horizon; None where fewer than 95% of them have a price
     """
 
     outcome: Bools
@@ -54,6 +58,7 @@ class History:
     X: Floats
     names: list[str]
     groups: list[str]
+    revenue: npt.NDArray[np.float64] | None = None
 
     def keep(self, rows: Bools) -> "History":
         """Return the history of some rows; covariates that are constant there stay."""
@@ -63,6 +68,7 @@ class History:
             outcome_before=self.outcome_before[rows],
             active=self.active[rows],
             X=self.X[rows],
+            revenue=None if self.revenue is None else self.revenue[rows],
         )
 
     def by_group(self) -> dict[str, list[int]]:
@@ -96,7 +102,7 @@ def history_of(
         connection.register("top", _top_categories(log).rename_axis("k").reset_index())
         for done, shard in enumerate(log.shards):
             found = _read_shard(connection, log, shard, covariates, window)
-            facts.append(found[[_ROW, "outcome", "outcome_before", "active"]])
+            facts.append(found[[_ROW, "outcome", "outcome_before", "active", *_MONEY]])
             blocks.append(_logs(found, covariates))
             report("campaign", done + 1, len(log.shards), "reading histories")
     found = pd.concat(facts, ignore_index=True)
@@ -116,7 +122,14 @@ def history_of(
         X=X[:, varies],
         names=[names[i] for i in varies],
         groups=[groups[i] for i in varies],
+        revenue=_revenue(found, order),
     )
+
+
+def _revenue(found: pd.DataFrame, order: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+    """Return the money of what was bought within the horizon, where the log knows its prices."""
+    bought, priced = found["bought"].sum(), found["priced"].sum()
+    return None if bought == 0 or priced < MIN_PRICED * bought else found["revenue"].to_numpy(float)[order]
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,7 @@ def _read_shard(
 ) -> pd.DataFrame:
     select = ", ".join(f"{covariate.sql} AS x{j}" for j, covariate in enumerate(covariates))
     condition, parameters = outcome_sql(window.outcome)
+    bought = f"after AND {c.ACTION} = 'purchase'"
     sql = f"""
     WITH dated AS (
         SELECT *, min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) AS moment_ms
@@ -209,6 +223,8 @@ def _read_shard(
            coalesce(bool_or(hit AND after), false) AS outcome,
            coalesce(bool_or(hit AND just_before), false) AS outcome_before,
            coalesce(bool_or(before AND {c.ACTION} NOT IN {EXPOSURES}), false) AS active,
+           coalesce(sum(spend) FILTER ({bought}), 0) AS revenue,
+           count(*) FILTER ({bought}) AS bought, count(spend) FILTER ({bought}) AS priced,
            {select}
     FROM met GROUP BY {_ROW}
     """

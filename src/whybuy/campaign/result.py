@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from whybuy.campaign.assignments import Kind
+from whybuy.campaign.by_person import NOT_ASKED, ByPerson
+from whybuy.campaign.policy import NO_POLICY, Policy
 from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class CampaignResult:
     segments : the effect by user attribute
     n_treated, n_control : people who are compared
     outcome, horizon : what is counted, for example "purchase:*" within "7d"
+    by_person : whom it moves; policy : whom to send it to
     """
 
     campaign: str
@@ -84,9 +87,11 @@ class CampaignResult:
     reasons: tuple[str, ...] = ()
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     segments: tuple[SegmentEffect, ...] = ()
+    by_person: ByPerson = NOT_ASKED
+    policy: Policy = NO_POLICY
 
     def to_json(self) -> dict[str, Any]:
-        """Return the contract's JSON object; uplift by person is null until it is estimated, and ``reasons`` say so."""
+        """Return the contract's JSON object; ``uplift`` and ``policy`` say why they are empty where they are."""
         return {
             "campaign": self.campaign,
             "kind": self.kind,
@@ -94,11 +99,11 @@ class CampaignResult:
             "also": [estimate.to_json() for estimate in self.also],
             "naive": asdict(self.naive),
             "verdict": self.verdict,
-            "reasons": list(self.reasons),
+            "reasons": [*self.reasons, *self.by_person.reasons],
             "checks": self.checks,
             "segments": [segment.to_json() for segment in self.segments],
-            "uplift": {"qini": None, "qini_low": None, "qini_high": None, "auuc": None, "at": []},
-            "policy": {},
+            "uplift": self.by_person.to_json(),
+            "policy": self.policy.to_json(),
             "n_treated": self.n_treated,
             "n_control": self.n_control,
             "outcome": self.outcome,

@@ -18,8 +18,6 @@ from whybuy.causal.effects import Estimate, Verdict
 from whybuy.causal.grounds import MIN_EFFECTIVE_USERS, MIN_OUTCOME_USERS
 from whybuy.causal.verdict import Q_LIMIT, q_values
 
-NO_UPLIFT = "Uplift by person is not estimated yet."
-
 
 def judged(results: list[CampaignResult], *, smallest_effect: float) -> list[CampaignResult]:
     """Return the results with q-values over all of them, intervals adjusted for selection, verdicts and reasons."""
@@ -33,7 +31,7 @@ def judged(results: list[CampaignResult], *, smallest_effect: float) -> list[Cam
             selected = (n_selected, n_family) if q < Q_LIMIT else None
             result = replace(result, effect=_adjusted_for_choice(result.effect, float(q), float(q_by), selected))
         verdict, reasons = _verdict(result, smallest_effect)
-        out.append(replace(result, verdict=verdict, reasons=(*reasons, *result.reasons, NO_UPLIFT)))
+        out.append(replace(result, verdict=verdict, reasons=(*reasons, *result.reasons)))
     return out
 
 

@@ -1,6 +1,5 @@
-"""``recommend``, ``campaign`` and ``profile``: what to do, and for whom."""
+"""``recommend`` and ``profile``: what to show, and who somebody is."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -11,24 +10,11 @@ import typer
 
 from whybuy.cli.evaluation import show_evaluation
 from whybuy.cli.session import Session, command, write_output
-from whybuy.cli.tables import Column, number, show_table
 from whybuy.columns import USER
 from whybuy.errors import QuestionError
-from whybuy.pipeline import CAMPAIGNS, Pipeline
+from whybuy.pipeline import Pipeline
 
 RECOMMENDATIONS = "recommendations.parquet"
-
-CAMPAIGN_COLUMNS: tuple[Column, ...] = (
-    ("campaign", "left"),
-    ("kind", "left"),
-    ("outcome", "left"),
-    ("horizon", "left"),
-    ("naive", "right"),
-    ("adjusted", "right"),
-    ("low", "right"),
-    ("high", "right"),
-    ("verdict", "left"),
-)
 
 
 @command
@@ -123,78 +109,6 @@ def _for_many(
         session.note(note)
     text = "\n".join(filter(None, [f"{written.num_rows:,} recommendations: {output}", note]))
     return {"output": str(output), "rows": written.num_rows}, text
-
-
-@command
-def campaign(
-    session: Session,
-    *,
-    campaign_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One campaign; all where left out.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="What counts, as in purchase:shoes; any purchase.")] = None,
-    horizon: Annotated[str | None, typer.Option(help="Within how long after the assignment, as in 7d.")] = None,
-) -> None:
-    """Say what being sent a campaign changes, with the plain comparison beside it."""
-    changed = outcome is not None or horizon is not None
-    if changed and campaign_id is None:
-        raise QuestionError.of(
-            found="--outcome or --horizon was given without a campaign",
-            needed="The id of one campaign",
-            do="Name it, as in `whybuy campaign spring --horizon 14d`",
-        )
-    with session.pipeline() as pipeline:
-        pipeline.run("campaign" if not changed else "events")
-        found = [] if changed else _known_campaigns(pipeline)
-        known = {raw["campaign"]: raw for raw in found}
-        if campaign_id is not None and campaign_id not in known:
-            known[campaign_id] = _answered(pipeline, campaign_id, outcome, horizon)
-    if campaign_id is not None:
-        _show_campaign(session, known[campaign_id])
-    elif session.as_json:
-        session.emit({"campaigns": found})
-    elif found:
-        show_table(session.out, CAMPAIGN_COLUMNS, map(_campaign_row, found))
-    else:
-        session.say("The log has no campaign: no event with the action campaign names a campaign_id.")
-
-
-def _known_campaigns(pipeline: Pipeline) -> list[dict[str, Any]]:
-    text = (pipeline.folder("campaign") / CAMPAIGNS).read_text(encoding="utf-8")
-    found: list[dict[str, Any]] = json.loads(text)["campaigns"]
-    return found
-
-
-def _answered(pipeline: Pipeline, campaign_id: str, outcome: str | None, horizon: str | None) -> dict[str, Any]:
-    """Return the effect of a campaign on another outcome or within another horizon, computed now."""
-    from whybuy.campaign import analyze_campaign
-    from whybuy.campaign.analyze import DEFAULT_OUTCOME
-
-    result = analyze_campaign(
-        pipeline.log,
-        pipeline.config,
-        campaign_id,
-        outcome=outcome or DEFAULT_OUTCOME,
-        horizon=horizon,
-        report=pipeline.report,
-    )
-    return result.to_json()
-
-
-def _campaign_row(raw: dict[str, Any]) -> list[str]:
-    effect = raw["effect"]
-    numbers = (raw["naive"]["difference"], effect["estimate"], effect["ci_low"], effect["ci_high"])
-    names = (raw["campaign"], raw["kind"], raw["outcome"], raw["horizon"])
-    return [*names, *map(number, numbers), raw["verdict"]]
-
-
-def _show_campaign(session: Session, raw: dict[str, Any]) -> None:
-    if session.as_json:
-        session.emit(raw)
-        return
-    show_table(session.out, CAMPAIGN_COLUMNS, [_campaign_row(raw)])
-    session.say()
-    session.say(f"judged on {raw['n_treated']:,} people who were sent it and {raw['n_control']:,} who were not")
-    for reason in raw["reasons"]:
-        session.say(f"- {reason}")
 
 
 @command

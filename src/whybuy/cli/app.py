@@ -12,7 +12,7 @@ import typer
 
 import whybuy
 from whybuy.behavior.processes import Processes, first_to_fail, leading
-from whybuy.cli import act, answer, certify, experiment, prices, run, setup
+from whybuy.cli import act, answer, campaign, certify, experiment, prices, run, setup
 from whybuy.cli.session import INTERRUPTED, USER_CAN_MEND
 from whybuy.errors import WhybuyError
 from whybuy.pipeline import take_part
@@ -38,7 +38,7 @@ for _command in (
     answer.whatif,
     certify.certify,
     act.recommend,
-    act.campaign,
+    campaign.campaign,
     prices.prices,
     act.profile,
 ):

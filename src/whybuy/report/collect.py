@@ -6,8 +6,7 @@ person reads, since a title or a query may be a megabyte long.
 """
 
 import json
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +17,10 @@ from whybuy.causal.certificate import Certificate
 from whybuy.causal.opinions import SecondOpinion
 from whybuy.columns import ACTION, TIME_MS
 from whybuy.config import CausalConfig
+from whybuy.report.campaigns import MAX_CAMPAIGNS, campaigns_part
+from whybuy.report.fields import MAX_TEXT, clip, interval, lines, number
 from whybuy.report.payload import (
-    Campaign,
     CampaignsPart,
-    Interval,
     LogFacts,
     Missing,
     ModelPart,
@@ -30,7 +29,6 @@ from whybuy.report.payload import (
     RecommendedItem,
     ReportPayload,
     Sample,
-    Segment,
     Timeline,
     Truth,
 )
@@ -39,9 +37,6 @@ from whybuy.report.selection import effects_part, graph_part, nuisance_losses
 HOUR_MS, DAY_MS, WEEK_MS = 3_600_000, 86_400_000, 604_800_000
 OPINION = "second_opinion.json"
 """Beside the report: what other methods say of the same behaviors, or why they say nothing."""
-MAX_TEXT = 160
-MAX_LINES = 12
-MAX_CAMPAIGNS, MAX_SEGMENTS = 20, 24
 MAX_SAMPLES, MAX_ITEMS, MAX_PROFILES = 8, 5, 8
 
 Part = TypeVar("Part")
@@ -106,31 +101,10 @@ def _part(path: Path, read: Callable[[Any, Path], Part | Missing], hint: str) ->
         return Missing(f"{name} cannot be read ({clip(str(error))}). {hint}".strip())
 
 
-def clip(text: object, limit: int = MAX_TEXT) -> str:
-    """Return the text, cut to ``limit`` characters with an ellipsis where it is longer."""
-    words = str(text)
-    return words if len(words) <= limit else words[: limit - 1] + "…"
-
-
-def _lines(texts: Iterable[object]) -> tuple[str, ...]:
-    return tuple(clip(text, 2 * MAX_TEXT) for text in list(texts)[:MAX_LINES])
-
-
-def _number(value: Any) -> float | None:
-    if value is None or isinstance(value, bool):
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _interval(raw: dict[str, Any], estimate: str = "estimate", low: str = "ci_low", high: str = "ci_high") -> Interval:
-    return Interval(estimate=_number(raw.get(estimate)), low=_number(raw.get(low)), high=_number(raw.get(high)))
-
-
 def _truths(raw: Any, _: Path) -> dict[tuple[str, str], Truth]:
     return {
         (t["treatment"], t["outcome"]): Truth(
-            truth=float(t["truth"]), std_error=_number(t.get("std_error")), kind=clip(t.get("kind") or "")
+            truth=float(t["truth"]), std_error=number(t.get("std_error")), kind=clip(t.get("kind") or "")
         )
         for t in raw
     }
@@ -152,7 +126,7 @@ def _log_facts(raw: Any, path: Path) -> LogFacts:
         actions=dict(sorted(raw["actions"].items(), key=lambda pair: -pair[1])),
         has_times=bool(raw["has_times"]),
         campaigns=tuple(clip(c) for c in raw.get("campaigns", ())[:MAX_CAMPAIGNS]),
-        notes=_lines(raw.get("notes", ())),
+        notes=lines(raw.get("notes", ())),
         timeline=_timeline(path.parent / "shards", times["start_ms"], times["end_ms"], has_times=raw["has_times"]),
     )
 
@@ -197,8 +171,8 @@ def _model_reader(effects_path: Path, curves_path: Path) -> Callable[[Any, Path]
         losses = _part(effects_path, lambda found, _: nuisance_losses(found["effects"]), "")
         return ModelPart(
             **{name: raw.get(name) for name in ("parameters", "n_events", "n_users", "n_behaviors")},
-            train=tuple(tuple(_number(e["train"]) for e in twin) for twin in raw["twins"]),
-            validation=tuple(tuple(_number(e["validation"]) for e in twin) for twin in raw["twins"]),
+            train=tuple(tuple(number(e["train"]) for e in twin) for twin in raw["twins"]),
+            validation=tuple(tuple(number(e["validation"]) for e in twin) for twin in raw["twins"]),
             nuisance=() if isinstance(losses, Missing) else losses,
             calibration=() if isinstance(curves, Missing) else curves,
         )
@@ -224,9 +198,9 @@ def _certificate(path: Path, *, is_current: bool) -> Certificate | Missing:
     return _part(path, lambda raw, _: Certificate.from_json(raw), "Run `whybuy certify`.")
 
 
-# --- campaigns, recommendations, profiles -------------------------------------------------------------------------
+# --- recommendations, profiles -------------------------------------------------------------------------
 def _campaigns(path: Path, log: LogFacts | Missing) -> CampaignsPart | Missing:
-    found = _part(path, _campaigns_part, "Run `whybuy run`.")
+    found = _part(path, campaigns_part, "Run `whybuy run`.")
     nothing = isinstance(found, Missing) or found.n_campaigns == 0
     if nothing and isinstance(log, LogFacts) and not log.campaigns:
         return Missing("The log has no campaign: no event names a campaign_id.")
@@ -235,38 +209,11 @@ def _campaigns(path: Path, log: LogFacts | Missing) -> CampaignsPart | Missing:
     return found
 
 
-def _campaigns_part(raw: Any, _: Path) -> CampaignsPart:
-    found = raw["campaigns"]
-    return CampaignsPart(campaigns=tuple(_campaign(c) for c in found[:MAX_CAMPAIGNS]), n_campaigns=len(found))
-
-
-def _campaign(raw: dict[str, Any]) -> Campaign:
-    segments = raw.get("segments") or []
-    return Campaign(
-        campaign=clip(raw["campaign"]),
-        kind=clip(raw["kind"]),
-        outcome=clip(raw.get("outcome") or "purchase:*"),
-        horizon=clip(raw.get("horizon") or "7d"),
-        effect=_interval(raw["effect"]),
-        naive=_number((raw.get("naive") or {}).get("difference")),
-        verdict=clip(raw["verdict"]),
-        reasons=_lines(raw.get("reasons", ())),
-        qini=_interval(raw.get("uplift") or {}, "qini", "qini_low", "qini_high"),
-        n_treated=raw.get("n_treated"),
-        n_control=raw.get("n_control"),
-        segments=tuple(
-            Segment(attribute=clip(s["attribute"], 60), value=clip(s["value"], 60), effect=_interval(s), n=s.get("n"))
-            for s in segments[:MAX_SEGMENTS]
-        ),
-        n_segments=len(segments),
-    )
-
-
 def _samples(raw: Any, _: Path) -> tuple[Sample, ...] | Missing:
     found = tuple(
         Sample(
             user_id=clip(s["user_id"]),
-            history=_lines(s.get("history", ())),
+            history=lines(s.get("history", ())),
             items=tuple(_recommended(item) for item in s["items"][:MAX_ITEMS]),
         )
         for s in raw["samples"][:MAX_SAMPLES]
@@ -279,8 +226,8 @@ def _recommended(raw: dict[str, Any]) -> RecommendedItem:
     return RecommendedItem(
         item_id=clip(raw["item_id"], 80),
         rank=int(raw["rank"]),
-        lift=_interval(raw, "lift", "lift_low", "lift_high"),
-        p_buy=_number(raw.get("p_buy")),
+        lift=interval(raw, "lift", "lift_low", "lift_high"),
+        p_buy=number(raw.get("p_buy")),
         reason=clip(raw.get("reason") or "", 2 * MAX_TEXT),
         **texts,
     )
@@ -290,6 +237,6 @@ def _profiles(raw: Any, _: Path) -> ProfilesPart:
     return ProfilesPart(
         stages={clip(stage, 60): int(n) for stage, n in raw["stages"].items()},
         examples=tuple(
-            Profile(user_id=clip(p["user_id"]), lines=_lines(p["summary"])) for p in raw["examples"][:MAX_PROFILES]
+            Profile(user_id=clip(p["user_id"]), lines=lines(p["summary"])) for p in raw["examples"][:MAX_PROFILES]
         ),
     )

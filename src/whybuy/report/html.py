@@ -26,8 +26,8 @@ from whybuy.causal.effects import VERDICTS, Effect, Estimate
 from whybuy.causal.graph import EffectGraph
 from whybuy.causal.opinions import ASSUMES
 from whybuy.errors import WorkspaceError
-from whybuy.report import evidence, figures, wording
-from whybuy.report.payload import EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
+from whybuy.report import campaign_figures, evidence, figures, wording
+from whybuy.report.payload import CampaignsPart, EffectsPart, LogFacts, Missing, ModelPart, ReportPayload, Timeline
 
 MAX_BYTES = 5_000_000
 _FOLDER = Path(__file__).parent / "templates"
@@ -112,10 +112,24 @@ def _figures_of_action(payload: ReportPayload) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     if not isinstance(payload.campaigns, Missing):
         found["campaigns"] = figures.campaigns(payload.campaigns)
+        found |= _figures_of_campaigns(payload.campaigns)
     if not isinstance(payload.samples, Missing):
         found["closed-loop"] = figures.closed_loop()
     if not isinstance(payload.profiles, Missing) and payload.profiles.stages:
         found["lifecycle"] = figures.lifecycle(payload.profiles)
+    return found
+
+
+def _figures_of_campaigns(part: CampaignsPart) -> dict[str, Figure]:
+    found: dict[str, Figure] = {}
+    for i, campaign in enumerate(part.campaigns):
+        if not isinstance(campaign.uplift, Missing):
+            found[f"uplift-{i}"] = campaign_figures.uplift_curve(campaign.uplift)
+        if not isinstance(campaign.uplift, Missing) and campaign.uplift.tenths:
+            found[f"tenths-{i}"] = campaign_figures.tenths(campaign.uplift)
+        if not isinstance(campaign.sending, Missing):
+            found[f"budget-{i}"] = campaign_figures.budget_curve(campaign.sending)
+            found[f"choosing-{i}"] = campaign_figures.ways_of_choosing(campaign.sending)
     return found
 
 

@@ -201,8 +201,89 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What is added along x, with its 95% band, beside the same at random; (n,) each, from nothing on."""
+
+    x: tuple[float | None, ...]
+    estimate: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    random: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenth:
+    """A tenth of the people by foretold effect: what was foretold of it, and what was found."""
+
+    foretold: float
+    effect: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplift:
+    """Whom a campaign moves, on people who taught nothing.
+
+    Attributes
+    ----------
+    curve : over the share of people sent it, outcomes added per person of all
+    tenths : those first who are foretold to gain most
+    qini : what the order adds over a random one, per person; ``auuc`` : over nobody; both averaged over all budgets
+    average : effect on everybody
+    differs : p-value of "people do not differ as foretold"; None where nothing differs
+    put_off : effect on those who are foretold to be put off, where their interval lies below 0
+    share_put_off : of the people
+    revenue : money per person; None where prices are not logged
+    assumption : what the numbers rest on
+    """
+
+    curve: Curve
+    tenths: tuple[Tenth, ...]
+    qini: Interval
+    auuc: float | None
+    learner: str
+    average: Interval
+    differs: float | None
+    put_off: Interval | None
+    share_put_off: float
+    revenue: Interval | None
+    n_judging: int
+    assumption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A way of choosing whom to send to: the share sent, what it costs and adds in all."""
+
+    name: str
+    share: float
+    spent: float
+    total: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """Whom to send a campaign to under its budget.
+
+    Attributes
+    ----------
+    decision, rule : in words
+    unit : what is added: money, or people with the outcome
+    curve : over budgets, added in all; ``likeliest`` : the same for those likeliest to buy, one per budget
+    tried : ways of choosing under the budget
+    """
+
+    decision: tuple[str, ...]
+    unit: Literal["money", "outcome"]
+    budget: float
+    curve: Curve
+    likeliest: tuple[float | None, ...]
+    tried: tuple[Tried, ...]
+    rule: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """One campaign: effect, co-occurrence, and the effect by segment."""
+    """One campaign: effect, co-occurrence, the effect by segment, whom it moves and whom to send it to."""
 
     campaign: str
     kind: str
@@ -212,11 +293,12 @@ class Campaign:
     naive: float | None
     verdict: str
     reasons: tuple[str, ...]
-    qini: Interval
     n_treated: int | None
     n_control: int | None
     segments: tuple[Segment, ...]
     n_segments: int
+    uplift: Uplift | Missing
+    sending: Sending | Missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,18 @@ def _further_lines(own: pd.DataFrame, items: pd.DataFrame, rng: np.random.Genera
     return further
 
 
+_OFFERS = """
+[campaign]
+margin = 0.3                # share of revenue that is kept
+
+[campaign.offers.spring]    # what the report plans with
+cost = 1.0                  # of sending it to one person
+value = 40.0                # of one more person with a purchase
+budget = 1_200.0
+"""
+
+
 def write_demo(shop: Shop, folder: Path) -> Path:
     """Write the shop's three tables and a commented ``whybuy.toml`` into ``folder``; return the config's path."""
     headline = "The demo shop of whybuy: a log drawn from equations, so that the true effects are known."
-    return write_shop(shop, folder, config_text(shop, headline, DEMO.pairs, PROTECTED))
+    return write_shop(shop, folder, config_text(shop, headline, DEMO.pairs, PROTECTED) + _OFFERS)

@@ -54,6 +54,21 @@ def test_equals_highs_on_everybody(seed, share, per_person):
     assert plan.gap <= TOLERANCE
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limits", [{"mail": 1}, {"mail": 1, "post": 1}, {"mail": 2, "post": 1}])
+@pytest.mark.parametrize("copies", [1, 20])
+def test_limits_of_a_channel_per_person_equal_highs(seed, limits, copies):
+    values = np.repeat(draw_values(120 // copies, seed), copies, axis=0)
+    offers = two_channels(120, 3, limits)
+    plan = spend(values, offers, 40.0)
+    assert_within(plan, offers, 40.0)
+    for channel, most in limits.items():
+        mine = np.array([name == channel for name in offers.channels])
+        assert (plan.chosen[:, mine].sum(axis=1) <= most).all()
+    assert plan.value == pytest.approx(best_value(values, offers, 40.0), rel=1e-6)
+    assert plan.gap <= TOLERANCE
+
+
 def test_equals_highs_with_costs_by_person():
     values = draw_values(120, 7)
     offers = Offers(cost=np.random.default_rng(7).uniform(0.2, 2, values.shape))
@@ -167,6 +182,8 @@ def test_costs_that_are_not_positive_are_refused(cost):
         ({"cost": [1, 2], "channels": ["mail", "post"], "at_most": {"mial": 5}}, "Use 'mail'"),
         ({"cost": [1, 2], "at_most": {"offer 1": 0}}, "at least 1"),
         ({"cost": [1, 2], "per_person": 0}, "per_person = 0"),
+        ({"cost": [1, 2], "per_channel": {"mail": 1}}, "A limit per person for 'mail'.*none was passed"),
+        ({"cost": [1, 2], "channels": ["a", "b"], "per_channel": {"a": 0}}, r"per_channel\['a'\] = 0"),
         ({"cost": []}, "cost has the shape"),
     ],
 )

@@ -18,7 +18,7 @@ import numpy as np
 from whybuy.campaign.budget.prices import Prices
 from whybuy.campaign.budget.problem import SLACK, Problem
 from whybuy.campaign.budget.program import Program, dealt, kinds_of
-from whybuy.campaign.budget.response import Chosen, fill, margins
+from whybuy.campaign.budget.response import Chosen, best_nets, fill, margins
 from whybuy.causal.clusters import Float64, Ints
 
 EVERYBODY = 100_000
@@ -114,7 +114,7 @@ def _improved(
     values, costs = problem.rows(people[np.unique(kind, return_index=True)[1]])
     sent = np.stack([np.bincount(kind, column, minlength=len(size)) for column in now.T], axis=1)
     nets = values - found.prices[0] * costs - found.prices[1:] @ members
-    best = np.maximum(-np.sort(-nets, axis=1)[:, : problem.offers.per_person], 0.0)
+    best = best_nets(nets, problem.offers)
     # A better plan loses less than this against everybody's best answer, so each of its answers does.
     to_lose = found.bound - plan.value
     used = used_of(problem, plan.chosen)
@@ -128,6 +128,8 @@ def _improved(
         is_open=(values > 0) & ((best[:, -1:] - nets <= to_lose) | (sent > 0)),
         members=members,
         per_person=problem.offers.per_person,
+        channel=problem.offers.channel,
+        by_channel=problem.offers.room,
     )
     room = limits * (1 + SLACK) - used + np.concatenate([[(costs * sent).sum()], members @ sent.sum(axis=0)])
     gap = TOLERANCE * plan.value / (plan.bound - value_of_others)  # HiGHS' is a share of what the core has
@@ -136,6 +138,6 @@ def _improved(
     if lost_by_others < least * (1 - 1e-6):  # so all the others have their best answer
         bound = min(bound, max(value_of_others + reachable, found.bound - least))
     if counts is not None and value_of_others + float((values * counts).sum()) > value:
-        plan.chosen[people] = dealt(counts, kind)
+        plan.chosen[people] = dealt(counts, kind, problem.offers.channel)
         value = value_of(problem, plan.chosen)
     return Plan(chosen=plan.chosen, value=value, bound=max(bound, value))

@@ -28,6 +28,7 @@ class Offers:
     channels : (n_offers,) how each is sent, "email" say, where channels have limits
     at_most : how many of an offer, or over a channel, can be sent in all, by its name
     per_person : how many offers one person gets at most; their values are taken to add up
+    per_channel : of them over a channel, by its name
 
     Raises
     ------
@@ -41,6 +42,7 @@ class Offers:
     channels: Sequence[str] | None = None
     at_most: Mapping[str, int] = field(default_factory=dict)
     per_person: int = 1
+    per_channel: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         cost = self.costs
@@ -83,6 +85,19 @@ class Offers:
         return np.array(rows).reshape(-1, self.n_offers)
 
     @cached_property
+    def channel(self) -> npt.NDArray[np.int64]:
+        """(n_offers,) number of each offer's channel, from 0."""
+        names = self.labels if self.channels is None else tuple(self.channels)
+        place = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        return np.array([place[name] for name in names], np.int64)
+
+    @cached_property
+    def room(self) -> npt.NDArray[np.int64]:
+        """(n_channels,) how many offers one person gets over each channel at most."""
+        names = dict.fromkeys(self.labels if self.channels is None else self.channels)
+        return np.array([min(self.per_channel.get(name, self.per_person), self.per_person) for name in names], np.int64)
+
+    @cached_property
     def coin(self) -> float | None:
         """The largest amount that every cost is a multiple of; None where that is below a ten-thousandth."""
         parts = self.costs * _PARTS
@@ -118,6 +133,14 @@ class Offers:
                 )
             _require_count(most, f"at_most[{name!r}]", do="Leave an offer that may not be sent out of the arrays")
         _require_count(self.per_person, "per_person", do="Pass 1 where nobody gets two offers")
+        for name, most in self.per_channel.items():
+            if name not in (self.channels or ()):
+                raise ArraysError.of(
+                    found=f"A limit per person for {name!r}",
+                    needed=f"a channel: {', '.join(dict.fromkeys(self.channels or ())) or 'none was passed'}",
+                    do="Correct per_channel, or pass channels",
+                )
+            _require_count(most, f"per_channel[{name!r}]", do="Leave an offer that may not be sent out of the arrays")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

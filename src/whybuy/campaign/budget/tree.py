@@ -267,7 +267,9 @@ class _Side:
             split = below[..., 1:].max(axis=2) + above[..., 1:].max(axis=2)
             split[(below[..., 0] < enough) | (above[..., 0] < enough)] = -np.inf
             b = split.argmax(axis=1)
-            better = split[rows, b] > side.value + _ROUNDING * np.abs(side.value)
+            better = split[rows, b] > side.value + _ROUNDING * np.where(
+                np.isfinite(side.value), np.abs(side.value), 0.0
+            )
             at = rows[better], b[better]
             side.value[better], side.column[better], side.cut[better] = split[at], k, at[1]
             side.arms[better] = np.stack([below[at][:, 1:].argmax(axis=1), above[at][:, 1:].argmax(axis=1)], axis=1)

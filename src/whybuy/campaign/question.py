@@ -1,0 +1,86 @@
+"""A question about one campaign, checked before anything that takes long."""
+
+from dataclasses import replace
+
+from whybuy import columns as c
+from whybuy.campaign.assignments import Assignments, read_assignments
+from whybuy.campaign.history import Window, outcome_sql
+from whybuy.config import Config, duration_ms, duration_text
+from whybuy.engine import steady_duckdb
+from whybuy.errors import QuestionError, nearest
+from whybuy.events.behaviors import Behavior, parse_behavior
+from whybuy.events.log import ITEMS, EventLog
+
+DEFAULT_OUTCOME = "purchase:*"
+
+
+def require_question(
+    log: EventLog, config: Config, campaign_id: str, *, outcome: str, horizon: str | None
+) -> tuple[Window, Assignments]:
+    """Return what is asked, once it is clear that it can be asked of this log; see :func:`analyze_campaign`."""
+    window = Window(parse_behavior(outcome), duration_ms(horizon or config.campaign.horizon))
+    assignments = read_assignments(log)
+    _require_campaign(assignments, campaign_id)
+    _require_possible(log, window, explicit_horizon=horizon is not None)
+    if str(window.outcome) != DEFAULT_OUTCOME:
+        _require_outcome(log, window.outcome)
+    return window, assignments
+
+
+def _require_campaign(assignments: Assignments, campaign: str) -> None:
+    known = assignments.campaigns
+    if campaign in known:
+        return
+    if not known:
+        raise QuestionError.of(
+            found="The log has no campaign: no event with the action campaign names a campaign_id",
+            needed="the assignments of a campaign as events",
+            do="Add them as another [[events]] entry of whybuy.toml and run `whybuy run` again",
+        )
+    near = nearest(campaign, known)
+    raise QuestionError.of(
+        found=f"Campaign {campaign!r} is not in the log, which has {', '.join(known[:20])}",
+        needed="the id of one of its campaigns",
+        do=f"Did you mean {near!r}?" if near else "Name one of these",
+    )
+
+
+def _require_possible(log: EventLog, window: Window, *, explicit_horizon: bool) -> None:
+    if not log.quality.has_times:
+        raise QuestionError.of(
+            found="The log has an order of events but no times",
+            needed="times, since an effect is counted within a horizon",
+            do="Map a time column in whybuy.toml",
+        )
+    span_ms = log.quality.end_ms - log.quality.start_ms
+    if explicit_horizon and window.horizon_ms >= span_ms:
+        raise QuestionError.of(
+            found=f"The log spans {span_ms / 86_400_000:.1f} days",
+            needed=f"more than the horizon of {duration_text(window.horizon_ms)}",
+            do="Ask with a shorter --horizon or bring a longer log",
+        )
+
+
+def _require_outcome(log: EventLog, outcome: Behavior) -> None:
+    condition, parameters = outcome_sql(outcome)
+    sql = f"""
+        SELECT count(*) FROM (
+            SELECT e.* EXCLUDE ({c.CATEGORY}), coalesce(i.{c.CATEGORY}, e.{c.CATEGORY}) AS {c.CATEGORY}, i.{c.BRAND}
+            FROM read_parquet($shards) e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
+        ) WHERE {condition}
+    """
+    files = {"shards": [str(shard) for shard in log.shards], "items": str(log.folder / ITEMS)}
+    with steady_duckdb() as connection:
+        row = connection.execute(sql, {**parameters, **files}).fetchone()
+    if row is not None and row[0] > 0:
+        return
+    items = log.items()
+    known = {"category": c.CATEGORY, "brand": c.BRAND, "item": c.ITEM}.get(outcome.kind)
+    names = [str(name) for name in items[known].dropna().unique()[:20_000]] if known else []
+    near = nearest(outcome.target, [name for name in names if name != outcome.target])
+    actions = ", ".join(f"{action} ({n:,})" for action, n in log.quality.actions.items())
+    raise QuestionError.of(
+        found=f"{outcome} never happens in the log, which has the actions {actions}",
+        needed="an outcome that the log holds",
+        do=f"Did you mean {replace(outcome, target=near)}?" if near else "Ask for another --outcome",
+    )

@@ -1,0 +1,241 @@
+"""``campaign``: what being sent one changes, whom it moves, and whom to send it to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whybuy.cli.session import Session, command, write_output
+from whybuy.cli.tables import NOTHING, Column, number, show_table
+from whybuy.errors import QuestionError
+from whybuy.pipeline import CAMPAIGNS, Pipeline
+
+if TYPE_CHECKING:
+    from whybuy.campaign.terms import Asked
+
+CAMPAIGN_COLUMNS: tuple[Column, ...] = (
+    ("campaign", "left"),
+    ("kind", "left"),
+    ("outcome", "left"),
+    ("horizon", "left"),
+    ("naive", "right"),
+    ("adjusted", "right"),
+    ("low", "right"),
+    ("high", "right"),
+    ("verdict", "left"),
+)
+POLICY_COLUMNS: tuple[Column, ...] = (
+    ("way of choosing", "left"),
+    ("sent to", "right"),
+    ("spent", "right"),
+    ("adds", "right"),
+    ("low", "right"),
+    ("high", "right"),
+)
+TENTH_COLUMNS: tuple[Column, ...] = (
+    ("tenth", "right"),
+    ("foretold", "right"),
+    ("found", "right"),
+    ("low", "right"),
+    ("high", "right"),
+)
+
+
+@command
+def campaign(  # noqa: PLR0913 - the options of the program
+    session: Session,
+    *,
+    campaign_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One campaign; all where left out.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="What counts, as in purchase:shoes; any purchase.")] = None,
+    horizon: Annotated[str | None, typer.Option(help="Within how long after the assignment, as in 7d.")] = None,
+    budget: Annotated[float | None, typer.Option(help="How much may be spent on sending it.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Of sending it to one person; the config's.")] = None,
+    value: Annotated[float | None, typer.Option(help="Of one more person with the outcome; the config's.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A Parquet file to write whom to send to.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Say what being sent a campaign changes, whom it moves, and whom to send it to under a budget."""
+    from whybuy.campaign.terms import Asked
+
+    asked = Asked(budget=budget, cost=cost, value=value)
+    if campaign_id is None:
+        _refuse_without_one(**{"--outcome": outcome, "--horizon": horizon, "--cost": cost, "--value": value})
+        if budget is None:
+            _refuse_without_one(**{"--output": output})
+            _show_all(session)
+        else:
+            _plan_all(session, budget, output)
+        return
+    is_for_sending = any(option is not None for option in (budget, cost, value, output))
+    with session.pipeline() as pipeline:
+        raw, people = _one(pipeline, campaign_id, (outcome, horizon), asked if is_for_sending else None)
+    if output is not None:
+        _write_people(output, people, raw)
+    _show_one(session, raw, output)
+
+
+def _refuse_without_one(**options: object) -> None:
+    named = [name for name, given in options.items() if given is not None]
+    if named:
+        raise QuestionError.of(
+            found=f"{' and '.join(named)} {'were' if len(named) > 1 else 'was'} given without a campaign",
+            needed="The id of one campaign",
+            do="Name it, as in `whybuy campaign spring --horizon 14d`; costs and values of several are in whybuy.toml",
+        )
+
+
+def _one(
+    pipeline: Pipeline, campaign_id: str, changed: tuple[str | None, str | None], asked: "Asked | None"
+) -> tuple[dict[str, Any], Any]:
+    """Return the answer about one campaign as JSON, and whom to send to; computed now where the run has none."""
+    from whybuy.campaign import analyze_campaign
+    from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
+
+    outcome, horizon = changed[0] or DEFAULT_OUTCOME, changed[1]
+    pipeline.run("events")
+    # What cannot be asked is said before a model is trained.
+    require_question(pipeline.log, pipeline.config, campaign_id, outcome=outcome, horizon=horizon)
+    if asked is None and changed == (None, None):
+        pipeline.run("campaign")
+        raw = next(found for found in _known_campaigns(pipeline) if found["campaign"] == campaign_id)
+        if not raw["uplift"].get("left_out"):
+            return raw, None
+    pipeline.run("model")
+    found = analyze_campaign(
+        pipeline.log,
+        pipeline.config,
+        campaign_id,
+        outcome=outcome,
+        horizon=horizon,
+        by_person=True,
+        asked=asked,
+        forecaster=pipeline.forecaster,
+        report=pipeline.report,
+    )
+    return found.to_json(), found.policy.to_frame()
+
+
+def _write_people(output: Path, people: Any, raw: dict[str, Any]) -> None:
+    """Write whom to send to.
+
+    Raises
+    ------
+    QuestionError
+        There is no plan.
+    """
+    policy = raw["policy"]
+    if policy.get("needed") or policy.get("refused"):
+        raise QuestionError.of(
+            found=f"There is no plan to write. {policy['needed'] or policy['refused']}",
+            needed="a plan of whom to send to",
+            do="Leave --output away to see what can be told",
+        )
+    write_output(output, lambda path: people.to_parquet(path, index=False))
+
+
+def _known_campaigns(pipeline: Pipeline) -> list[dict[str, Any]]:
+    text = (pipeline.folder("campaign") / CAMPAIGNS).read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = json.loads(text)["campaigns"]
+    return found
+
+
+def _show_all(session: Session) -> None:
+    with session.pipeline() as pipeline:
+        pipeline.run("events")
+        has_any = bool(pipeline.log.quality.campaigns)
+        if has_any:
+            pipeline.run("campaign")
+        found = _known_campaigns(pipeline) if has_any else []
+    if session.as_json:
+        session.emit({"campaigns": found})
+    elif found:
+        show_table(session.out, CAMPAIGN_COLUMNS, map(_campaign_row, found))
+    else:
+        session.say("The log has no campaign: no event with the action campaign names a campaign_id.")
+
+
+def _campaign_row(raw: dict[str, Any]) -> list[str]:
+    effect = raw["effect"]
+    numbers = (raw["naive"]["difference"], effect["estimate"], effect["ci_low"], effect["ci_high"])
+    names = (raw["campaign"], raw["kind"], raw["outcome"], raw["horizon"])
+    return [*names, *map(number, numbers), raw["verdict"]]
+
+
+def _show_one(session: Session, raw: dict[str, Any], output: Path | None) -> None:
+    if session.as_json:
+        session.emit(raw)
+        return
+    show_table(session.out, CAMPAIGN_COLUMNS, [_campaign_row(raw)])
+    session.say()
+    session.say(f"judged on {raw['n_treated']:,} people who were sent it and {raw['n_control']:,} who were not")
+    for reason in raw["reasons"]:
+        session.say(f"- {reason}")
+    for line in _money_lines(raw["uplift"]):
+        session.say(f"- {line}")
+    if raw["uplift"].get("deciles"):
+        session.say()
+        session.say("by tenth of the people, those first whom it is foretold to move most:")
+        show_table(session.out, TENTH_COLUMNS, map(_tenth_row, raw["uplift"]["deciles"]))
+    session.say()
+    _show_policy(session, raw["policy"])
+    if output is not None:
+        session.say(f"whom to send to: {output}")
+
+
+def _money_lines(uplift: dict[str, Any]) -> Iterator[str]:
+    for name in ("revenue", "margin"):
+        found = uplift.get(name)
+        average = None if found is None else found["average"]
+        if average is not None and average["estimate"] is not None:
+            low, high = (f"{average[end]:+,.2f}" for end in ("ci_low", "ci_high"))
+            yield f"It changes {name} by {average['estimate']:+,.2f} per person [{low}, {high}]."
+
+
+def _tenth_row(tenth: dict[str, Any]) -> list[str]:
+    numbers = (tenth[name] for name in ("foretold", "effect", "ci_low", "ci_high"))
+    return [str(tenth["decile"]), *map(number, numbers)]
+
+
+def _show_policy(session: Session, policy: dict[str, Any]) -> None:
+    if policy.get("needed") or policy.get("refused"):
+        session.say(policy.get("needed") or f"Whom to send it to is not told. {policy['refused']}")
+        return
+    for line in policy["decision"]:
+        session.say(line)
+    session.say()
+    show_table(session.out, POLICY_COLUMNS, map(_policy_row, policy["compared"]))
+    if policy["rule"] is not None and policy["rule"]["is_told"]:
+        session.say()
+        session.say(f"a rule for whom it is worth sending to (all of them: {policy['rule']['cost']:,.2f}):")
+        for line in policy["rule"]["words"]:
+            session.say(f"- {line}")
+
+
+def _policy_row(found: dict[str, Any]) -> list[str]:
+    totals = [found[f"total_{name}"] for name in ("estimate", "ci_low", "ci_high")]
+    shares = [f"{100 * found['share_sent']:.0f}%", f"{found['spent']:,.2f}"]
+    return [found["policy"], *shares, *(NOTHING if x is None else f"{x:+,.1f}" for x in totals)]
+
+
+def _plan_all(session: Session, budget: float, output: Path | None) -> None:
+    """Plan a budget over all campaigns of the log."""
+    from whybuy.campaign.portfolio import plan_campaigns, require_offers
+
+    with session.pipeline() as pipeline:
+        pipeline.run("events")
+        require_offers(pipeline.log, pipeline.config)
+        pipeline.run("model")
+        found = plan_campaigns(
+            pipeline.log, pipeline.config, budget, forecaster=pipeline.forecaster, report=pipeline.report
+        )
+    if output is not None:
+        write_output(output, lambda path: found.to_frame().to_parquet(path, index=False))
+    if session.as_json:
+        session.emit(found.to_json())
+        return
+    session.say(found.summary())
+    if output is not None:
+        session.say(f"whom to send to: {output}")
