@@ -1,0 +1,74 @@
+"""What is asked of a campaign beside its effect: arms, time, other campaigns, redeeming, purchases of other things."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from whybuy.campaign.arms import arm_effects, arm_notes
+from whybuy.campaign.compared import Compared
+from whybuy.campaign.decay import effects_over_time, wear_out
+from whybuy.campaign.inquiry import Inquiry
+from whybuy.campaign.joint import interactions, others_effects
+from whybuy.campaign.parts import PartEffect
+from whybuy.campaign.redemption import Redemption, redemption_of
+from whybuy.campaign.spillover import Spillover, spillover_of
+from whybuy.causal.verdict import Q_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """The tables below a campaign's effect; empty where there was nothing to ask, or no effect to start from.
+
+    Attributes
+    ----------
+    arms : every arm against the controls, named ``campaign:ID/arm``
+    over_time : the effect by days since the assignment
+    wear_out : the effect by campaigns received before
+    others : the effect of the campaigns received within the window, all of them and this one in one linear model
+    interactions : what both together add to the sum of their effects
+    redemption : what redeeming does
+    spillover : gross, others, net
+    """
+
+    arms: tuple[PartEffect, ...] = ()
+    over_time: tuple[PartEffect, ...] = ()
+    wear_out: tuple[PartEffect, ...] = ()
+    others: tuple[PartEffect, ...] = ()
+    interactions: tuple[PartEffect, ...] = ()
+    redemption: Redemption | None = None
+    spillover: Spillover | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one array or object per table."""
+        tables = {name: getattr(self, name) for name in ("arms", "over_time", "wear_out", "others", "interactions")}
+        return {
+            **{name: [line.to_json() for line in lines] for name, lines in tables.items()},
+            "redemption": None if self.redemption is None else self.redemption.to_json(),
+            "spillover": None if self.spillover is None else self.spillover.to_json(),
+        }
+
+
+def further_of(inquiry: Inquiry, campaign: str, arms: list[str], compared: Compared) -> Further:
+    """Return everything that the people of a campaign can tell beside its effect.
+
+    Parameters
+    ----------
+    arms : names of the arms that were sent something
+    """
+    by_arm = arm_effects(campaign, arms, compared, seed=inquiry.config.seed)
+    told_jointly = compared.joint.is_material
+    redemption = redemption_of(inquiry, campaign, compared)
+    spillover = spillover_of(inquiry, campaign, compared)
+    notes = arm_notes(by_arm, Q_LIMIT)
+    notes += [] if redemption is None else redemption.notes()
+    notes += [] if spillover is None else spillover.notes()
+    return Further(
+        arms=by_arm,
+        over_time=effects_over_time(inquiry, compared),
+        wear_out=wear_out(compared),
+        others=others_effects(compared.comparison, compared.joint, compared.outcome) if told_jointly else (),
+        interactions=interactions(compared.comparison, compared.joint, compared.outcome) if told_jointly else (),
+        redemption=redemption,
+        spillover=spillover,
+        notes=tuple(notes),
+    )
