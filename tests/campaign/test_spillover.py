@@ -108,6 +108,8 @@ def test_effects_by_time_add_what_was_brought_forward(tmp_path):
     assert lines["days 3-7"].effect.ci_high < -0.1
     assert lines["days 1-3"].p_holm > 0.05
     assert result.effect.estimate == pytest.approx(0, abs=1e-9)
+    (drawn,) = result.further.plot().data
+    assert list(drawn.x) == [line.effect.estimate for line in lines.values()]
 
 
 def test_a_window_that_the_log_does_not_see_to_its_end_has_no_people(tmp_path):

@@ -92,7 +92,8 @@ def adjusted_result(
         cohort.rows[c.USER],
         treated,
         outcome,
-        lambda rows: overlap_weighted(data.rows(rows))[0],
+        # Of no effect there are no parts.
+        lambda rows: nothing if effect.estimate is None else overlap_weighted(data.rows(rows))[0],
         estimand="ato",
     )
     result = CampaignResult(

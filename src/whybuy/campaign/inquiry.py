@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from whybuy.campaign.cohort import Observed
-from whybuy.campaign.forecasts import Forecaster
 from whybuy.campaign.history import Window
 from whybuy.config import Config
 from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
+
+if TYPE_CHECKING:
+    from whybuy.campaign.forecasts import Forecaster
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Inquiry:
     log: EventLog
     config: Config
     window: Window
-    forecaster: Forecaster | None = None
+    forecaster: "Forecaster | None" = None
     report: Report = quiet
 
     @cached_property

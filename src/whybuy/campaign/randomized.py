@@ -6,7 +6,7 @@ expect, learned from other users. Where nothing is known before, the effect is t
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from whybuy.campaign.compare import Comparison
 from whybuy.campaign.compared import Compared
 from whybuy.campaign.estimate import difference
 from whybuy.campaign.exposures import Exposures
-from whybuy.campaign.forecasts import Forecaster
 from whybuy.campaign.history import Bools, Floats, History, Window, history_of
 from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.joint import Joint, joint_of
@@ -29,6 +28,9 @@ from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import Balance, PairData
 from whybuy.causal.effects import Estimate, Naive
 from whybuy.config import duration_text
+
+if TYPE_CHECKING:
+    from whybuy.campaign.forecasts import Forecaster
 
 _NOT_NEEDED = {"passed": None, "note": "not needed where people were assigned at random"}
 
@@ -98,7 +100,7 @@ def _with_others(joint: Joint) -> list[str]:
     ]
 
 
-def foretold_at(forecaster: Forecaster | None, rows: pd.DataFrame, window: Window) -> Floats:
+def foretold_at(forecaster: "Forecaster | None", rows: pd.DataFrame, window: Window) -> Floats:
     """Return (n, k) what the behavior model foretells at the assignments; no columns without a model."""
     if forecaster is None:
         return np.empty((len(rows), 0), np.float32)

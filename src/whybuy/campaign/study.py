@@ -68,7 +68,7 @@ def study_of(inquiry: Inquiry, assignments: Assignments, campaign: str) -> Study
 
 def with_further(inquiry: Inquiry, study: Study) -> Study:
     """Return the study with what its people tell beside the effect; as it is where nothing carries an effect."""
-    if study.compared is None or missing_grounds(study.result):
+    if study.compared is None or study.result.effect.estimate is None or missing_grounds(study.result):
         return study
     further = further_of(inquiry, study.result.campaign, study.design.treated_arms, study.compared)
     reasons = (*study.result.reasons, *further.notes)
