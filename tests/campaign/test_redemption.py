@@ -109,6 +109,16 @@ def test_redeeming_is_refused_where_the_offer_tells_nothing_of_it(found, why):
     assert redemption.notes()[0].startswith("What redeeming does cannot be told:")
 
 
+def test_more_than_redeemers_can_do_is_said():
+    """Of 100 offered and 100 others 20 redeem, and 25 more of the offered buy: within chance of 20."""
+    T = np.repeat([1, 0], 100)
+    D = np.r_[np.ones(20), np.zeros(180)]
+    Y = np.r_[np.ones(55), np.zeros(45), np.ones(30), np.zeros(70)]
+    found = encouraged(pair(T, Y, 0.5), pair(T, D, 0.5), Y > 0, D > 0)
+    assert found.effect.estimate == pytest.approx(1.25)
+    assert found.notes()[0].endswith("the offer works by other ways too (exclusion fails).")
+
+
 def everybody_redeems():
     rng = np.random.default_rng(6)
     T, D, Y = rng.random((3, 1_000)) < 0.5

@@ -82,7 +82,8 @@ def test_a_log_without_categories_has_no_spillover(tmp_path):
     events = [event("zz", 0, "view"), event("zz", 30, "view")]
     for i in range(200):
         events.append(event(f"u{i}", 10, "campaign", campaign_id="spring", arm=("a", "control")[i % 2]))
-        events.append(event(f"u{i}", 11, "purchase", item_id="tea1"))
+        if i % 3:
+            events.append(event(f"u{i}", 11, "purchase", item_id="tea1"))
     assert spillover(write_shop(tmp_path, events)) is None
 
 
@@ -122,7 +123,8 @@ def swap_short(folder):
     events = [event("zz", 0, "view"), event("zz", 18, "view")]
     for i in range(200):
         events.append(event(f"u{i}", 10, "campaign", campaign_id="spring", arm=("a", "control")[i % 2]))
-        events.append(event(f"u{i}", 11, "purchase", item_id="tea1"))
+        if i % 3:
+            events.append(event(f"u{i}", 11, "purchase", item_id="tea1"))
     return write_shop(folder, events)
 
 

@@ -33,6 +33,7 @@ from whybuy.events.behaviors import Behavior
 
 WEAK_F = 10.0
 MIN_REDEEMERS = 20
+_IMPOSSIBLE = " More than 100 in 100 is not possible: chance, or the offer works by other ways too (exclusion fails)."
 ASSUMES = (
     "exclusion: the offer works through redeeming alone",
     "monotonicity: nobody redeems because they were not offered it",
@@ -91,6 +92,7 @@ class Redemption:
         return [
             f"If {means} hold, redeeming changes the outcome by {100 * e.estimate:+.1f} in 100 of those who redeem "
             f"because of the offer, 95% interval [{100 * e.ci_low:+.1f}, {100 * e.ci_high:+.1f}]."
+            + (_IMPOSSIBLE if abs(e.estimate) > 1 else "")
         ]
 
 
