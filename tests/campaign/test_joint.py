@@ -86,6 +86,19 @@ def test_columns_of_one_span_have_no_number():
     assert other.ci_low < 0 < other.ci_high
 
 
+def test_a_campaign_that_came_days_later_has_no_effect_here():
+    """It went to those who came back in between, which no covariate from before knows: it would look great."""
+    crowd = Crowd.of(8, 2_000)
+    letter, back = crowd.coin(0.5), crowd.coin(0.3)
+    outcome = crowd.coin(0.1 + 0.4 * back)
+    exposures = Exposures({}, {"call": back & crowd.coin(0.8)}, np.zeros(2_000, int), frozenset({"call"}))
+    comparison = crowd.picked(letter)
+    joint = joint_of(comparison, exposures)
+    for (line,) in (others_effects(comparison, joint, outcome), interactions(comparison, joint, outcome)):
+        assert line.effect.estimate is None
+        assert line.why.startswith("It came days later")
+
+
 def test_an_interaction_is_what_both_add_to_their_sum():
     _, with_others, joint, outcome = told_jointly(4, n=6_000, both=0.15)
     (line,) = interactions(with_others, joint, outcome)
@@ -129,6 +142,7 @@ def test_exposures_are_of_others_that_sent_something(monkeypatch):
         "at once": [False, True, False],
     }
     assert found.n_before.tolist() == [1, 0, 0]
+    assert found.later == {"during"}
     assert found.covariates()[1] == ["received before", "campaigns received"]
 
 

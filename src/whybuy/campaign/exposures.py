@@ -16,6 +16,8 @@ from whybuy.campaign.nuisance import Ints
 
 MIN_PEOPLE = 30
 """Another campaign counts where it reached at least so many people and at least so many were not reached."""
+AT_ONCE_MS, MAX_LATE = 86_400_000, 0.05
+"""A campaign came at once where at most this share of its people received it more than a day after the moment."""
 MAX_BEFORE = 30
 """At most so many earlier campaigns are covariates of their own; all of them are in the number received."""
 
@@ -29,11 +31,13 @@ class Exposures:
     before : campaign -> (n,) received before the moment
     within : campaign -> (n,) received for the first time at the moment or within the horizon after it
     n_before : (n,) number of other campaigns received before
+    later : campaigns of the window that reached people days after the moment
     """
 
     before: dict[str, Bools]
     within: dict[str, Bools]
     n_before: Ints
+    later: frozenset[str] = frozenset()
 
     def covariates(self) -> tuple[Floats, list[str]]:
         """Return (n, k) covariates and their names; none where nobody received any before."""
@@ -53,7 +57,7 @@ class Exposures:
     def keep(self, which: Bools) -> "Exposures":
         """Return the exposures of some rows."""
         before, within = ({k: v[which] for k, v in part.items()} for part in (self.before, self.within))
-        return Exposures(before, within, self.n_before[which])
+        return Exposures(before, within, self.n_before[which], self.later)
 
 
 def exposures_of(
@@ -77,7 +81,10 @@ def exposures_of(
     before = met[after < 0]
     within = met[(after >= 0) & (after <= horizon_ms)]
     n_before = np.bincount(before["row"], minlength=len(rows))
-    return Exposures(_by_campaign(before, len(rows)), _by_campaign(within, len(rows)), n_before)
+    is_late = after[within.index] > AT_ONCE_MS
+    share_late = is_late.groupby(within[c.CAMPAIGN], observed=True).mean()
+    later = frozenset(str(name) for name in share_late.index[share_late > MAX_LATE])
+    return Exposures(_by_campaign(before, len(rows)), _by_campaign(within, len(rows)), n_before, later)
 
 
 def _by_campaign(met: pd.DataFrame, n: int) -> dict[str, Bools]:

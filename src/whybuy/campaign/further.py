@@ -92,7 +92,8 @@ def further_of(inquiry: Inquiry, campaign: str, arms: list[str], compared: Compa
     arms : names of the arms that were sent something
     """
     by_arm = arm_effects(campaign, arms, compared, seed=inquiry.config.seed)
-    told_jointly = compared.joint.is_material
+    # A drawn campaign's few covariates would not do for the others, which somebody may have picked people for.
+    told_jointly = compared.joint.is_material and compared.comparison.e is not None
     redemption = redemption_of(inquiry, campaign, compared)
     spillover = spillover_of(inquiry, campaign, compared)
     notes = arm_notes(by_arm, Q_LIMIT)

@@ -29,6 +29,7 @@ MATERIAL = 0.05
 """The effect is told jointly where so many of the sent or of the controls received another campaign in the window."""
 MIN_LEFT = 0.05
 """Share of a treatment's residual variance that other campaigns must leave, so that there is something to compare."""
+_SENT_LATER = "It came days later, to people picked by what they did in between; its own answer tells its effect."
 MAX_JOINT = 12
 """At most so many other campaigns are told jointly, those that reached most people."""
 
@@ -42,6 +43,7 @@ class Joint:
     names : those told jointly
     received : (n, k) who received them
     residuals : (n, k) what the covariates do not tell of that
+    later : those that came days after the moment
     left : share of this campaign's residual variance that the others leave
     shares : of the sent and of the controls who received another one within the window
     """
@@ -49,6 +51,7 @@ class Joint:
     names: tuple[str, ...]
     received: Float64
     residuals: Float64
+    later: frozenset[str]
     left: float
     shares: tuple[float, float]
 
@@ -97,13 +100,16 @@ def joint_of(comparison: Comparison, exposures: Exposures) -> Joint:
     for j in range(len(names)):
         residuals[:, j] = received[:, j] - crossfit_mean(comparison.people, received[:, j])
     RT = treated - (treated.mean() if comparison.e is None else comparison.e)
-    return Joint(
-        names, received, residuals, _left(RT, residuals), (exposures.share(treated), exposures.share(~treated))
-    )
+    shares = (exposures.share(treated), exposures.share(~treated))
+    return Joint(names, received, residuals, exposures.later, _left(RT, residuals), shares)
 
 
 def others_effects(comparison: Comparison, joint: Joint, outcome: Bools) -> tuple[PartEffect, ...]:
-    """Return the effect of every other campaign of the window, all campaigns held as they were."""
+    """Return the effect of every other campaign of the window, all campaigns held as they were.
+
+    Told only of those that came at once: who is sent one days later may be picked by what they did in between, which is
+    in no covariate here. Its own answer tells its effect.
+    """
     alone = _without_others(comparison)
     data = alone.pair_data(outcome)
     R = np.column_stack([joint.residuals, data.RT])
@@ -112,6 +118,7 @@ def others_effects(comparison: Comparison, joint: Joint, outcome: Bools) -> tupl
     for j, name in enumerate(joint.names):
         received = joint.received[:, j] > 0
         why = thin(received, outcome).replace("sent it", "sent that one")
+        why = _SENT_LATER if name in joint.later else why
         if not why and estimates[j].estimate is None:
             why = "It is always received together with others: it cannot be told apart."
         effect = Estimate(estimand="ato_joint") if why else estimates[j]
@@ -128,6 +135,7 @@ def interactions(comparison: Comparison, joint: Joint, outcome: Bools) -> tuple[
     for j, name in enumerate(joint.names):
         both = (joint.received[:, j] > 0) & comparison.treated
         why = _thin_cells(comparison.treated, joint.received[:, j] > 0, outcome)
+        why = _SENT_LATER if name in joint.later else why
         effect = Estimate(estimand="interaction")
         if not why:
             data = alone.pair_data(outcome)
