@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from whybuy.columns import ACTIONS, ITEM_COLUMNS, MAPPABLE_COLUMNS, USER
+from whybuy.columns import ACTIONS, CAMPAIGN, ITEM, ITEM_COLUMNS, MAPPABLE_COLUMNS, USER
 from whybuy.errors import ConfigError, nearest
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -234,6 +234,21 @@ class ChannelConfig(_Table):
     """So many messages to one person."""
 
 
+class CouponsConfig(_Table):
+    """Which coupons of which campaign are good for which items."""
+
+    path: str
+    columns: dict[str, str] = Field(default_factory=dict)
+    """``campaign_id`` and ``item_id`` = source column, where they are named otherwise."""
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> "CouponsConfig":
+        for column in self.columns:
+            if column not in (CAMPAIGN, ITEM):
+                raise ValueError(_unknown("column of the table of coupons", column, (CAMPAIGN, ITEM)))
+        return self
+
+
 class CampaignConfig(_Table):
     """Campaigns."""
 
@@ -250,6 +265,10 @@ class CampaignConfig(_Table):
     """By campaign; nothing is assumed where absent."""
     channels: dict[str, ChannelConfig] = Field(default_factory=dict)
     """By channel."""
+    promoted: dict[str, list[str]] = Field(default_factory=dict)
+    """Campaign = the categories that it is for; what it adds there is told from what it takes elsewhere."""
+    coupons: CouponsConfig | None = None
+    """A table that says what campaigns are for, item by item."""
 
 
 class PrivacyConfig(_Table):

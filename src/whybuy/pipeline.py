@@ -399,7 +399,7 @@ def _second_opinion(run: Pipeline) -> dict[str, Any]:
 
 _READ = ("events", "items", "users", "clean", "timezone", "protected", "privacy")
 _QUESTIONS = ("treatments", "outcomes", "further", "categories")
-_CAMPAIGN = ("controls", "randomized", "horizon", "margin", "offers")
+_CAMPAIGN = ("controls", "randomized", "horizon", "margin", "offers", "promoted", "coupons")
 _ASKED = {"horizons": True, "lookback": True, "seed": True}
 
 STAGES = {
@@ -426,7 +426,7 @@ def source_files(config: Config) -> list[tuple[str, int, int]]:
     """Return (path, size, mtime in nanoseconds) of every file that the config reads, sorted; missing ones have -1."""
     named = [entry.path for entry in config.events]
     named += [entry.join.path for entry in config.events if entry.join is not None]
-    named += [table.path for table in (config.items, config.users) if table is not None]
+    named += [table.path for table in (config.items, config.users, config.campaign.coupons) if table is not None]
     found = {_stat(file) for path in named for file in _files_of(config.resolve(path))}
     return sorted(found)
 

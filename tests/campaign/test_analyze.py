@@ -149,7 +149,8 @@ def test_several_arms_are_compared_one_by_one(tmp_path):
         if e[c.ACTION] == "campaign":
             e[c.ARM] = "call"
     result = one(write_shop(tmp_path, events), campaign=RANDOM)
-    assert [e.estimand for e in result.also] == ["ate_regression_adjusted", "ate of arm call", "ate of arm letter"]
+    assert [arm.name for arm in result.further.arms] == ["campaign:spring/call", "campaign:spring/letter"]
+    assert [e.estimand for e in result.also] == ["ate_difference", "ate_always_valid"]
 
 
 def test_redemptions_are_counted(tmp_path):

@@ -289,3 +289,9 @@ def test_a_log_without_campaigns_says_so_before_anything_is_trained(ask, tmp_pat
     answer = ask(log)
     assert answer.out.startswith("The log has no campaign")
     assert "model" not in answer.err
+
+
+def test_what_is_told_beside_the_effect(ask, letters):
+    out = ask(letters, "spring").out
+    assert "by time since it was sent:" in out
+    assert "days 7-14" in out

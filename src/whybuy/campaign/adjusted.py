@@ -1,5 +1,7 @@
 """The effect of a campaign that picked its people: adjusted for what they did before, with every check."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -9,8 +11,13 @@ import pandas as pd
 from whybuy import columns as c
 from whybuy.campaign.assignments import Design
 from whybuy.campaign.cohort import Cohort, Observed, only_active, sampled
+from whybuy.campaign.compare import Comparison
+from whybuy.campaign.compared import Compared
 from whybuy.campaign.estimate import effect_on_the_treated, overlap_weighted
+from whybuy.campaign.exposures import Exposures
 from whybuy.campaign.history import Bools, History, Window, history_of
+from whybuy.campaign.inquiry import Inquiry
+from whybuy.campaign.joint import joint_of
 from whybuy.campaign.nuisance import Float64, Nuisances, People, crossfit, fit_nuisances
 from whybuy.campaign.randomized import grounds_of, naive_of, placebo_check
 from whybuy.campaign.result import CampaignResult
@@ -21,7 +28,6 @@ from whybuy.causal.effects import Estimate
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import duration_text
 from whybuy.events.log import EventLog
-from whybuy.progress import Report, quiet
 
 MIN_ESS = 100.0
 """Effective people in the scarcer arm below which normal intervals are not to be trusted."""
@@ -29,13 +35,21 @@ MAX_SMD, LARGEST_SMD_LIMIT = 0.1, 0.25
 
 
 def adjusted_result(
-    log: EventLog, design: Design, cohort: Cohort, window: Window, observed: Observed, *, report: Report = quiet
-) -> CampaignResult:
-    """Return the adjusted effect of a targeted or unknown campaign, not yet judged."""
+    inquiry: Inquiry, design: Design, cohort: Cohort, others: Callable[[pd.DataFrame], Exposures]
+) -> tuple[CampaignResult, Compared | None]:
+    """Return the adjusted effect of a targeted or unknown campaign, not yet judged, and the people it was told from.
+
+    Parameters
+    ----------
+    others : returns who of the people at the moments of some rows received which other campaigns
+    """
+    log, window, observed = inquiry.log, inquiry.window, inquiry.observed
     cohort = sampled(cohort)
-    history = history_of(log, cohort.rows, window, report=report)
+    history = history_of(log, cohort.rows, window, report=inquiry.report)
     if design.kind == "targeted":
         history, cohort = history.keep(history.active), only_active(cohort, history.active)
+    exposures = others(cohort.rows)
+    history = _with_exposures(history, exposures)
     treated, outcome = cohort.treated, history.outcome
     shared: dict[str, Any] = {
         "campaign": "",
@@ -48,36 +62,68 @@ def adjusted_result(
     }
     checks: dict[str, dict[str, Any]] = {"sample_ratio": design.sample_ratio}
     notes = (*design.notes, *cohort.notes)
+    nothing = Estimate(estimand="ato")
     why_not = _nothing_to_adjust(treated, history)
     if why_not:
-        return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=(why_not, *notes), **shared)
+        return CampaignResult(effect=nothing, checks=checks, reasons=(why_not, *notes), **shared), None
     checks["grounds"] = grounds_of(treated, outcome, 0.0)
     if min((treated & outcome).sum(), (~treated & outcome).sum()) < MIN_OUTCOME_USERS:
         # Too thin for any answer, so that models are not worth their time.
-        return CampaignResult(effect=Estimate(estimand="ato"), checks=checks, reasons=notes, **shared)
+        return CampaignResult(effect=nothing, checks=checks, reasons=notes, **shared), None
     users = cohort.rows[c.USER].to_numpy(object)
     nuisances = fit_nuisances(People.of(history.X, users), treated, outcome, seed=observed.seed)
-    data = _pair_data(cohort.rows[c.USER], treated, outcome, nuisances)
+    alone = _pair_data(cohort.rows[c.USER], treated, outcome, nuisances)
+    comparison = Comparison.of(cohort.rows, treated, history.X, nuisances.e)
+    joint = joint_of(comparison, exposures)
+    if joint.is_material:
+        comparison = replace(comparison, others=joint.residuals)
+    data = comparison.pair_data(outcome, expected=nuisances.m)
     effect, effective_users = overlap_weighted(data)
+    also = effect_on_the_treated(alone, nuisances)
+    if joint.is_material:
+        # Of those who were sent it too, the effect alone would be that of all their campaigns.
+        also = replace(overlap_weighted(alone)[0], estimand="ato_alone")
+        effect = effect if joint.can_be_told_apart else nothing
     checks["grounds"] = grounds_of(treated, outcome, effective_users)
-    checks |= _checks(data, history, effect)
+    checks |= _checks(alone, history, effect) | {"joint": joint.to_json()}
     checks["placebo"] = _placebo(log, cohort, window, observed)
     segments = segment_effects(
         log,
         cohort.rows[c.USER],
         treated,
         outcome,
-        lambda rows: overlap_weighted(data.rows(rows))[0],
+        # Of no effect there are no parts.
+        lambda rows: nothing if effect.estimate is None else overlap_weighted(data.rows(rows))[0],
         estimand="ato",
     )
-    return CampaignResult(
+    result = CampaignResult(
         effect=effect,
-        also=(effect_on_the_treated(data, nuisances),),
+        also=(also,),
         segments=segments,
-        reasons=(*notes, *segment_notes(segments)),
+        reasons=(*notes, *_before_notes(exposures), *joint.notes(), *segment_notes(segments)),
         checks=checks,
         **shared,
     )
+    return result, Compared(comparison, outcome, exposures, joint)
+
+
+def _with_exposures(history: History, exposures: Exposures) -> History:
+    """Return the history with other campaigns received before among the covariates."""
+    block, names = exposures.covariates()
+    varies = np.flatnonzero(np.ptp(block, axis=0) > 0) if len(block) else np.arange(0)
+    return replace(
+        history,
+        X=np.hstack([history.X, block[:, varies]]),
+        names=[*history.names, *(names[i] for i in varies)],
+        groups=[*history.groups, *["other campaigns"] * len(varies)],
+    )
+
+
+def _before_notes(exposures: Exposures) -> list[str]:
+    if not exposures.n_before.any():
+        return []
+    share = 100 * float((exposures.n_before > 0).mean())
+    return [f"Other campaigns received before ({share:.0f}% of the people had received one) are covariates."]
 
 
 def _nothing_to_adjust(treated: Bools, history: History) -> str | None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.by_person import ByPerson, effects_by_person
 from whybuy.campaign.history import Window
+from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import People, Reader
 from whybuy.campaign.policy import Policy, policy_of
 from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
 from whybuy.campaign.result import CampaignResult
-from whybuy.campaign.study import Inquiry, Study, study_of
+from whybuy.campaign.study import Study, study_of, with_further
 from whybuy.campaign.terms import Asked, missing_terms
 from whybuy.campaign.uplift.rows import MIN_ARM_USERS
 from whybuy.campaign.verdict import judged
@@ -40,7 +41,7 @@ def analyze_campaigns(
     inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
     studied = []
     for done, campaign in enumerate(assignments.campaigns):
-        studied.append(study_of(inquiry, assignments, campaign))
+        studied.append(with_further(inquiry, study_of(inquiry, assignments, campaign)))
         report("campaigns", done + 1, len(assignments.campaigns), campaign)
     results = judged([study.result for study in studied], smallest_effect=config.causal.smallest_effect)
     studied = [replace(study, result=result) for study, result in zip(studied, results, strict=True)]
@@ -85,7 +86,7 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
     """
     window, assignments = require_question(log, config, campaign_id, outcome=outcome, horizon=horizon)
     inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
-    study = study_of(inquiry, assignments, campaign_id)
+    study = with_further(inquiry, study_of(inquiry, assignments, campaign_id))
     result = judged([study.result], smallest_effect=config.causal.smallest_effect)[0]
     if not by_person and asked is None:
         return result

@@ -25,24 +25,26 @@ SHARE_BELOW_MAX_E = 0.95
 _ROWS_PER_COVARIATE = 10
 
 
-def difference(treated: Bools, outcome: Bools, *, estimand: str = "ate") -> Estimate:
-    """Return the difference of two proportions, variances not pooled.
+def difference(treated: Bools, outcome: Bools | Float64, *, estimand: str = "ate") -> Estimate:
+    """Return the difference of two proportions or means, variances not pooled.
 
     The interval is Wald's: p1 - p0 plus or minus 1.96 sqrt(p1 (1 - p1) / n1 + p0 (1 - p0) / n0). It is asked only where
     both arms have at least 20 people with the outcome, where Wald's interval holds its level.
     """
-    shares, variances = [], []
+    means, variances = [], []
     for arm in (treated, ~treated):
         n = int(arm.sum())
         if n == 0:
             return Estimate(estimand=estimand)
-        share = float(outcome[arm].mean())
-        shares.append(share)
-        variances.append(share * (1 - share) / n)
-    return Estimate.of(estimand, shares[0] - shares[1], math.sqrt(sum(variances)))
+        of_arm = outcome[arm].astype(float)
+        means.append(float(of_arm.mean()))
+        variances.append(float(of_arm.var()) / n)
+    return Estimate.of(estimand, means[0] - means[1], math.sqrt(sum(variances)))
 
 
-def regression_adjusted(treated: Bools, outcome: Bools, Z: Floats) -> Estimate:
+def regression_adjusted(
+    treated: Bools, outcome: Bools | Float64, Z: Floats | Float64, *, estimand: str = "ate_regression_adjusted"
+) -> Estimate:
     """Return the difference of arm-wise regressions at the common mean of pre-period covariates.
 
     Not computed with fewer than 10 people per covariate in an arm.
@@ -51,7 +53,6 @@ def regression_adjusted(treated: Bools, outcome: Bools, Z: Floats) -> Estimate:
     leverage-corrected (HC2) errors; the last term is for a sample of people rather than a fixed list of them (Negi and
     Wooldridge, Econometric Reviews, 2021).
     """
-    estimand = "ate_regression_adjusted"
     if Z.shape[1] == 0 or min(treated.sum(), (~treated).sum()) < _ROWS_PER_COVARIATE * Z.shape[1]:
         return Estimate(estimand=estimand)
     centered = Z.astype(float) - Z.mean(axis=0, dtype=float)

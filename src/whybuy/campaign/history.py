@@ -178,21 +178,25 @@ def _logs(found: pd.DataFrame, covariates: list[_Covariate]) -> Floats:
     return X
 
 
-def outcome_sql(outcome: Behavior) -> tuple[str, dict[str, str]]:
-    """Return the condition on an event joined to its item (``category`` and ``brand`` resolved), and its parameters."""
-    condition = f"{c.ACTION} = $action"
-    parameters = {"action": outcome.action}
+def outcome_sql(outcome: Behavior, *, mark: str = "") -> tuple[str, dict[str, str]]:
+    """Return the condition on an event joined to its item (``category`` and ``brand`` resolved), and its parameters.
+
+    ``mark`` tells the parameters of several conditions of one statement apart.
+    """
+    action, target, arm = f"action{mark}", f"target{mark}", f"arm{mark}"
+    condition = f"{c.ACTION} = ${action}"
+    parameters = {action: outcome.action}
     if outcome.kind == "any":
         return condition, parameters
-    parameters["target"] = outcome.target
+    parameters[target] = outcome.target
     column = {"item": c.ITEM, "brand": c.BRAND, "query": c.QUERY, "campaign": c.CAMPAIGN}.get(outcome.kind)
     if column:
-        condition += f" AND {column} = $target"
+        condition += f" AND {column} = ${target}"
     else:
-        condition += f" AND ({c.CATEGORY} = $target OR starts_with({c.CATEGORY}, $target || '/'))"
+        condition += f" AND ({c.CATEGORY} = ${target} OR starts_with({c.CATEGORY}, ${target} || '/'))"
     if outcome.arm:
-        parameters["arm"] = outcome.arm
-        condition += f" AND {c.ARM} = $arm"
+        parameters[arm] = outcome.arm
+        condition += f" AND {c.ARM} = ${arm}"
     return condition, parameters
 
 

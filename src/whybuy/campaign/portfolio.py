@@ -18,10 +18,11 @@ from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.budget import BudgetPlan, Offers, ResponseCurve, response_curve, spend
 from whybuy.campaign.by_person import UNCONFOUNDED
 from whybuy.campaign.history import Window
+from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import People
 from whybuy.campaign.question import DEFAULT_OUTCOME
 from whybuy.campaign.sending import Foretelling, Judges, foretelling, judges_of, mean_of
-from whybuy.campaign.study import Inquiry, Study, study_of
+from whybuy.campaign.study import Study, study_of
 from whybuy.campaign.terms import Asked, Terms, terms_of
 from whybuy.causal.clusters import Float64
 from whybuy.causal.effects import Estimate

@@ -1,4 +1,12 @@
-"""The effect of a campaign that was assigned at random: two proportions, and checks of the assignment."""
+"""The effect of a campaign that was assigned at random: two proportions, sharpened by what people did before.
+
+The covariate is one number per person: what counts before the assignment and the behavior model's forecast at it let
+expect, learned from other users. Where nothing is known before, the effect is the plain difference, which stands in
+``also`` in any case; beside it the interval that holds however often one looks.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -7,55 +15,104 @@ from scipy import stats
 from whybuy import columns as c
 from whybuy.campaign.assignments import MIN_RATIO_P, Design
 from whybuy.campaign.cohort import Cohort, Observed
-from whybuy.campaign.estimate import difference, regression_adjusted
+from whybuy.campaign.compare import Comparison
+from whybuy.campaign.compared import Compared
+from whybuy.campaign.estimate import difference
+from whybuy.campaign.exposures import Exposures
 from whybuy.campaign.history import Bools, Floats, History, Window, history_of
+from whybuy.campaign.inquiry import Inquiry
+from whybuy.campaign.joint import Joint, joint_of
+from whybuy.campaign.peeking import always_valid
 from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import Balance, PairData
 from whybuy.causal.effects import Estimate, Naive
 from whybuy.config import duration_text
-from whybuy.events.log import EventLog
-from whybuy.progress import Report, quiet
+
+if TYPE_CHECKING:
+    from whybuy.campaign.forecasts import Forecaster
 
 _NOT_NEEDED = {"passed": None, "note": "not needed where people were assigned at random"}
 
 
 def randomized_result(
-    log: EventLog, design: Design, cohort: Cohort, window: Window, observed: Observed, *, report: Report = quiet
-) -> CampaignResult:
-    """Return the effect of a randomized campaign, not yet judged."""
-    history = history_of(log, cohort.rows, window, detailed=False, report=report)
+    inquiry: Inquiry, design: Design, cohort: Cohort, others: Callable[[pd.DataFrame], Exposures]
+) -> tuple[CampaignResult, Compared]:
+    """Return the effect of a randomized campaign, not yet judged, and the people it was told from.
+
+    Parameters
+    ----------
+    others : returns who of the people at the moments of some rows received which other campaigns
+    """
+    log, window = inquiry.log, inquiry.window
+    history = history_of(log, cohort.rows, window, detailed=False, report=inquiry.report)
     treated, outcome = cohort.treated, history.outcome
+    foretold = foretold_at(inquiry.forecaster, cohort.rows, window)
+    comparison = Comparison.of(cohort.rows, treated, np.hstack([history.X, foretold]), None)
+    expected = comparison.foretold(outcome)
+    plain = difference(treated, outcome, estimand="ate_difference")
+    sharper = comparison.effect(outcome, expected=expected)
+    exposures = others(cohort.rows)
+    joint = joint_of(comparison, exposures)
     segments = segment_effects(
         log,
         cohort.rows[c.USER],
         treated,
         outcome,
-        lambda rows: difference(treated[rows], outcome[rows]),
+        lambda rows: comparison.keep(rows).effect(outcome[rows], expected=expected[rows]),
         estimand="ate",
     )
-    return CampaignResult(
+    result = CampaignResult(
         campaign="",
         kind=design.kind,
-        effect=difference(treated, outcome),
-        also=(regression_adjusted(treated, outcome, history.X), *_by_arm(design, cohort, outcome)),
+        effect=sharper,
+        also=(plain, always_valid(sharper, len(treated))),
         naive=naive_of(treated, outcome),
         outcome=str(window.outcome),
         horizon=duration_text(window.horizon_ms),
         n_treated=int(treated.sum()),
         n_control=int((~treated).sum()),
         segments=segments,
-        reasons=(*design.notes, *cohort.notes, *segment_notes(segments)),
+        reasons=(*design.notes, *cohort.notes, *_with_others(joint), *segment_notes(segments)),
         checks={
             "grounds": grounds_of(treated, outcome, float(len(outcome))),
             "sample_ratio": design.sample_ratio,
             "overlap": _overlap(treated),
             "balance": _balance(treated, history),
+            "precision": precision(plain, sharper, history.names, foretold.shape[1]),
+            "joint": {**joint.to_json(), **_NOT_NEEDED},
             "nuisance": dict(_NOT_NEEDED),
-            "placebo": _placebo(cohort.rows, history, treated, observed),
+            "placebo": _placebo(cohort.rows, history, treated, inquiry.observed),
             "sensitivity": {"e_value": None, "robustness_value": None, **_NOT_NEEDED},
         },
     )
+    return result, Compared(comparison, outcome, exposures, joint)
+
+
+def _with_others(joint: Joint) -> list[str]:
+    """Return what other campaigns of the window mean for a drawn one, in words."""
+    if not joint.is_material:
+        return []
+    share = 100 * max(joint.shares)
+    return [
+        f"Up to {share:.0f}% of an arm received other campaigns within the window: drawn at random, the effect is that "
+        "of this one among people who were mailed as they were."
+    ]
+
+
+def foretold_at(forecaster: "Forecaster | None", rows: pd.DataFrame, window: Window) -> Floats:
+    """Return (n, k) what the behavior model foretells at the assignments; no columns without a model."""
+    if forecaster is None:
+        return np.empty((len(rows), 0), np.float32)
+    return forecaster.at(rows, window.horizon_ms)
+
+
+def precision(plain: Estimate, sharper: Estimate, names: list[str], n_forecasts: int) -> dict[str, Any]:
+    """Return how much of the variance of the plain difference what people did before takes away."""
+    facts: dict[str, Any] = {"n_covariates": len(names), "n_forecasts": n_forecasts, "variance_reduction": None}
+    if plain.std_error is None or sharper.std_error is None:
+        return facts
+    return {**facts, "variance_reduction": 1 - (sharper.std_error / plain.std_error) ** 2}
 
 
 def naive_of(treated: Bools, outcome: Bools) -> Naive:
@@ -72,19 +129,6 @@ def grounds_of(treated: Bools, outcome: Bools, effective_users: float) -> dict[s
         "control_outcome_users": int((~treated & outcome).sum()),
         "effective_users": effective_users,
     }
-
-
-def _by_arm(design: Design, cohort: Cohort, outcome: Bools) -> list[Estimate]:
-    """Return each arm against the controls, where several arms were sent something."""
-    arms = design.treated_arms
-    if len(arms) == 1:
-        return []
-    of_arm = cohort.rows[c.ARM].to_numpy(object)
-    found = []
-    for arm in arms:
-        rows = (of_arm == arm) | ~cohort.treated
-        found.append(difference(cohort.treated[rows], outcome[rows], estimand=f"ate of arm {arm}"))
-    return found
 
 
 def _overlap(treated: Bools) -> dict[str, float | bool]:

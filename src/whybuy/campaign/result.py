@@ -8,6 +8,7 @@ import pandas as pd
 
 from whybuy.campaign.assignments import Kind
 from whybuy.campaign.by_person import NOT_ASKED, ByPerson
+from whybuy.campaign.further import Further
 from whybuy.campaign.policy import NO_POLICY, Policy
 from whybuy.causal.effects import Effect, Estimate, Naive, Verdict
 
@@ -72,6 +73,7 @@ class CampaignResult:
     n_treated, n_control : people who are compared
     outcome, horizon : what is counted, for example "purchase:*" within "7d"
     by_person : whom it moves; policy : whom to send it to
+    further : arms, time, other campaigns, redeeming, and what it takes from elsewhere
     """
 
     campaign: str
@@ -89,6 +91,7 @@ class CampaignResult:
     segments: tuple[SegmentEffect, ...] = ()
     by_person: ByPerson = NOT_ASKED
     policy: Policy = NO_POLICY
+    further: Further = field(default_factory=Further)
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's JSON object; ``uplift`` and ``policy`` say why they are empty where they are."""
@@ -108,6 +111,7 @@ class CampaignResult:
             "n_control": self.n_control,
             "outcome": self.outcome,
             "horizon": self.horizon,
+            **self.further.to_json(),
         }
 
     def to_effect(self) -> Effect:

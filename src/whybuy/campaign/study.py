@@ -1,45 +1,28 @@
 """One campaign of one log: how it was assigned, who is compared, and the effect, not yet judged."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from whybuy import columns as c
 from whybuy.campaign.adjusted import adjusted_result
 from whybuy.campaign.assignments import TREATED, Assignments, Design, design_of
-from whybuy.campaign.cohort import Cohort, Observed, arms_cohort, targeted_cohort
+from whybuy.campaign.cohort import Cohort, arms_cohort, targeted_cohort
+from whybuy.campaign.compared import Compared
+from whybuy.campaign.exposures import exposures_of
+from whybuy.campaign.further import further_of
 from whybuy.campaign.history import Window
+from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.randomized import randomized_result
 from whybuy.campaign.result import CampaignResult, nothing_known
 from whybuy.campaign.uplift.rows import MIN_ARM_USERS
+from whybuy.campaign.verdict import missing_grounds
 from whybuy.causal.effects import Estimate
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
-from whybuy.config import Config, duration_text
-from whybuy.events.log import EventLog
-from whybuy.progress import Report, quiet
+from whybuy.config import duration_text
 
-if TYPE_CHECKING:
-    from whybuy.campaign.forecasts import Forecaster
-
-
-@dataclass(frozen=True)
-class Inquiry:
-    """What is asked of which log, and with what.
-
-    Attributes
-    ----------
-    forecaster : the behavior model, None where it is not asked
-    """
-
-    log: EventLog
-    config: Config
-    window: Window
-    report: Report = quiet
-    forecaster: "Forecaster | None" = None
-
-    @property
-    def observed(self) -> Observed:
-        """The time in which the log sees everything."""
-        return Observed.of(self.log, self.config, self.window.horizon_ms)
+MAX_IN_TWO_ARMS = 0.05
+"""Who ends up in two arms is no accident: with more of them, what is left is no draw any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +32,7 @@ class Study:
     result: CampaignResult
     design: Design
     cohort: Cohort | None = None
+    compared: Compared | None = None
 
     @property
     def thinnest(self) -> int:
@@ -63,26 +47,47 @@ def study_of(inquiry: Inquiry, assignments: Assignments, campaign: str) -> Study
     """Return who of a campaign is compared, and the effect; why there is none where nobody can be."""
     log, config, window = inquiry.log, inquiry.config, inquiry.window
     design = design_of(assignments.of(campaign), config, campaign)
-    observed = inquiry.observed
-    if not log.quality.has_times:
-        why = "The log has an order of events but no times, and an effect is counted within a horizon."
-        return Study(_unanswered(inquiry, design, campaign, why), design)
-    if not design.rows[TREATED].any():
-        why = f"Everybody ({len(design.rows):,}) is in a control arm: nobody was sent it."
+    why = _unusable(design, has_times=log.quality.has_times)
+    if why is not None:
         return Study(_unanswered(inquiry, design, campaign, why), design)
     if design.kind == "targeted":
-        cohort = targeted_cohort(log, design, observed, campaign)
+        cohort = targeted_cohort(log, design, inquiry.observed, campaign)
     else:
-        cohort = arms_cohort(design, observed)
+        cohort = arms_cohort(design, inquiry.observed)
     missing = _missing(cohort, design)
     if missing:
         return Study(_unanswered(inquiry, design, campaign, missing, cohort), design)
+    others = partial(exposures_of, assignments, config.campaign.controls, campaign, horizon_ms=window.horizon_ms)
     estimate = randomized_result if design.kind == "randomized" else adjusted_result
-    result = estimate(log, design, cohort, window, observed, report=inquiry.report)
+    result, compared = estimate(inquiry, design, cohort, others)
     redemptions = _redemptions(assignments, campaign, cohort, window)
     checks = {**result.checks, **redemptions, "set_aside": {**design.set_aside, **cohort.set_aside}}
     reasons = (*result.reasons, *_said(redemptions, window))
-    return Study(replace(result, campaign=campaign, checks=checks, reasons=reasons), design, cohort)
+    return Study(replace(result, campaign=campaign, checks=checks, reasons=reasons), design, cohort, compared)
+
+
+def with_further(inquiry: Inquiry, study: Study) -> Study:
+    """Return the study with what its people tell beside the effect; as it is where nothing carries an effect."""
+    if study.compared is None or study.result.effect.estimate is None or missing_grounds(study.result):
+        return study
+    further = further_of(inquiry, study.result.campaign, study.design.treated_arms, study.compared)
+    reasons = (*study.result.reasons, *further.notes)
+    return replace(study, result=replace(study.result, further=further, reasons=reasons))
+
+
+def _unusable(design: Design, *, has_times: bool) -> str | None:
+    """Return why the assignments themselves allow no answer, or None."""
+    if not has_times:
+        return "The log has an order of events but no times, and an effect is counted within a horizon."
+    in_two, n = design.set_aside.get("in_two_arms", 0), len(design.everyone)
+    if in_two > MAX_IN_TWO_ARMS * n:
+        return (
+            f"{in_two:,} of {n:,} people are logged in more than one arm; at most {100 * MAX_IN_TWO_ARMS:.0f}% may be "
+            "set aside. Log the arm that people were drawn for, once."
+        )
+    if not design.rows[TREATED].any():
+        return f"Everybody ({len(design.rows):,}) is in a control arm: nobody was sent it."
+    return None
 
 
 def _missing(cohort: Cohort, design: Design) -> str | None:

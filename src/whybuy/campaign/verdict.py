@@ -132,6 +132,8 @@ def _failures(result: CampaignResult) -> tuple[list[str], list[str], list[str]]:
     if failed("sensitivity") and (result.effect.p_value or 0) < Q_LIMIT:
         group = checks["sensitivity"]["strongest_group"]
         weak.append(f"Sensitivity: a hidden reason as strong as {group} could explain the effect.")
+    if failed("joint"):
+        weak.append("Other campaigns were received within the window: a joint effect is linear, at most suggestive.")
     if failed("placebo"):
         warnings.append(
             "Warning: the outcome differed already in the time before (picking people by their last days does that)."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whybuy.cli.campaign_parts import show_parts
 from whybuy.cli.session import Session, command, write_output
 from whybuy.cli.tables import NOTHING, Column, number, show_table
 from whybuy.errors import QuestionError
@@ -175,6 +176,7 @@ def _show_one(session: Session, raw: dict[str, Any], output: Path | None) -> Non
         session.say(f"- {reason}")
     for line in _money_lines(raw["uplift"]):
         session.say(f"- {line}")
+    show_parts(session, raw)
     if raw["uplift"].get("deciles"):
         session.say()
         session.say("by tenth of the people, those first whom it is foretold to move most:")
