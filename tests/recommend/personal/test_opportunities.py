@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.covariates import Histories, Items
 from whybuy.recommend.personal.opportunities import CONTROLS_PER_SLATE, QUIET_PER_USER, EventLine, opportunities
 from whybuy.recommend.terms import Terms
@@ -134,9 +135,9 @@ def test_covariates_know_nothing_of_the_moment_itself_or_later():
     rows = [(0, t * DAY, "view", 0, None, None) for t in (1, 2, 3, 4)] + [(0, 3 * DAY, "purchase", 1, None, None)]
     items = Items(np.array([1, 1, 0]), np.zeros(3, np.int64), np.log([1.0, 2.0, 3.0]))
     at = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([3 * DAY]))
-    names = Histories.of(events(rows), items, (DAY,)).names
-    whole = Histories.of(events(rows), items, (DAY,)).covariates(*at, items)
-    before = Histories.of(events([row for row in rows if row[1] < 3 * DAY]), items, (DAY,)).covariates(*at, items)
+    names = Histories.of(Acts.of(events(rows)), items, (DAY,)).names
+    whole = Histories.of(Acts.of(events(rows)), items, (DAY,)).covariates(*at, items)
+    before = Histories.of(Acts.of(events([row for row in rows if row[1] < 3 * DAY])), items, (DAY,)).covariates(*at, items)
     np.testing.assert_array_equal(whole, before)
     assert whole.shape == (1, len(names))
     found = dict(zip(names, whole[0].tolist(), strict=True))

@@ -7,12 +7,11 @@ user of yesterday have it too. Nothing at or after the moment counts.
 
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.opportunities import EventLine
-from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, VIEW_ACTIONS
 
 Ints = npt.NDArray[np.int64]
@@ -86,16 +85,13 @@ class Histories:
     windows_ms: tuple[int, ...]
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, items: Items, windows_ms: tuple[int, ...]) -> "Histories":
-        """Read the events of the table ``ev``."""
+    def of(cls, acts: Acts, items: Items, windows_ms: tuple[int, ...]) -> "Histories":
+        """Return the lines of what people did and were shown."""
         lines = {}
         for group, actions in GROUPS.items():
-            found = con.execute(
-                f"SELECT u, item, t FROM ev WHERE action IN {sql_in(actions)} AND item IS NOT NULL ORDER BY u, t, item"
-            ).fetchnumpy()
-            user, item, ts = (np.asarray(found[name], np.int64) for name in ("u", "item", "t"))
-            for level, thing in zip(LEVELS, items.things(item), strict=True):
-                lines[level, group] = EventLine.of(user, thing, ts)
+            at = np.flatnonzero(acts.is_of(actions))
+            for level, thing in zip(LEVELS, items.things(acts.item[at]), strict=True):
+                lines[level, group] = EventLine.of(acts.user[at], thing, acts.ts[at])
         return cls(lines, windows_ms)
 
     @property
