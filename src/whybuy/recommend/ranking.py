@@ -15,7 +15,7 @@ import duckdb
 from whybuy import columns as c
 from whybuy.recommend.candidates import load_candidates
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
-from whybuy.recommend.explored import load_drawn
+from whybuy.recommend.explored import explores, load_drawn
 from whybuy.recommend.personal.asked import Asker
 from whybuy.recommend.reasons import reason
 from whybuy.recommend.terms import Terms
@@ -75,7 +75,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
         ) AS in_line FROM weighed
         """
     )
-    if terms.explore > 0 or terms.per_category is not None:
+    if explores(terms):
         load_drawn(con, terms, k=k)
         con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM line JOIN drawn USING (u, item)")
     else:
