@@ -75,7 +75,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Log]:
 
 
 def test_a_user_gets_the_contract_s_json(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     answer = recommend_user(folder, "h1", 5)
     jsonschema.validate(answer.to_json(), RECOMMENDATIONS)
     assert json.loads(json.dumps(answer.to_json()))[c.USER] == "h1"
@@ -83,7 +83,7 @@ def test_a_user_gets_the_contract_s_json(shop: tuple[Path, Log]) -> None:
 
 
 def test_items_are_ranked_by_lift_and_the_never_seen_one_comes_last(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     answer = recommend_user(folder, "h0", 5)
     frame = answer.to_frame()
     assert frame[c.ITEM].iloc[0] == "red"
@@ -95,7 +95,7 @@ def test_items_are_ranked_by_lift_and_the_never_seen_one_comes_last(shop: tuple[
 
 
 def test_reasons_say_that_looks_are_at_most_suggestive(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     best = recommend_user(folder, "h0", 1).items[0]
     assert best.basis == "view"
     assert "at most suggestive" in best.reason
@@ -104,14 +104,14 @@ def test_reasons_say_that_looks_are_at_most_suggestive(shop: tuple[Path, Log]) -
 
 
 def test_the_state_of_the_user_enters(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     reasons = {item.item_id: item.reason for item in recommend_user(folder, "h1", 5).items}
     assert reasons["hat"].startswith("You looked at it in the last 1d.")
     assert not reasons["cap"].startswith("You looked")
 
 
 def test_an_unknown_user_gets_a_cold_answer_that_says_so(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     answer = recommend_user(folder, "nobody ' has this id", 3)
     assert len(answer.items) == 3
     assert all(item.reason.startswith("Nothing this user did is in the log") for item in answer.items)
@@ -119,13 +119,13 @@ def test_an_unknown_user_gets_a_cold_answer_that_says_so(shop: tuple[Path, Log])
 
 
 def test_a_user_without_events_is_cold_too(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     known = [item.item_id for item in recommend_user(folder, "idle", 4).items]
     assert known == [item.item_id for item in recommend_user(folder, "nobody", 4).items]
 
 
 def test_more_items_than_the_catalog_gives_all_and_says_so(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     answer = recommend_user(folder, "h0", 50)
     assert sorted(item.item_id for item in answer.items) == sorted(SHOP)
     assert answer.notes == ("50 items were asked for; 5 of the 5 in the catalog are on sale.",)
@@ -133,7 +133,7 @@ def test_more_items_than_the_catalog_gives_all_and_says_so(shop: tuple[Path, Log
 
 
 def test_what_is_not_on_sale_is_left_out(built: Callable) -> None:
-    folder, log = built(out_of_stock=["red"])
+    folder, _ = built(out_of_stock=["red"])
     assert "red" not in {item.item_id for item in recommend_user(folder, "r5", 5).items}
 
 
@@ -151,7 +151,7 @@ def test_all_out_of_stock_is_an_empty_answer_that_says_why(built: Callable, tmp_
 
 def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: Callable) -> None:
     rows = [(u, 24 * d, "view", i) for u in ("u1", "u2", "u3") for d, i in ((1, "red"), (2, "cap"))]
-    folder, log = built([*rows, ("u4", 130, "view", "red")])
+    folder, _ = built([*rows, ("u4", 130, "view", "red")])
     answer = recommend_user(folder, "u4", 5)
     assert all(item.lift is None and item.p_buy is None for item in answer.items)
     assert answer.items[0].item_id == "cap"
@@ -161,20 +161,20 @@ def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: 
 
 
 def test_without_times_nothing_has_a_lift(built: Callable) -> None:
-    folder, log = built(has_times=False)
+    folder, _ = built(has_times=False)
     answer = recommend_user(folder, "r5", 5)
     assert all(item.lift is None for item in answer.items)
     assert "the log has an order but no times" in answer.items[0].reason
 
 
 def test_a_log_shorter_than_lookback_and_horizon_says_so(built: Callable) -> None:
-    folder, log = built(window=(0, DAY))
+    folder, _ = built(window=(0, DAY))
     reason = recommend_user(folder, "h0", 1).items[0].reason
     assert "the log spans 1.0 days, and a lift needs more than 1d of history and 1d of follow-up" in reason
 
 
 def test_purchases_alone_say_that_there_were_no_views(built: Callable) -> None:
-    folder, log = built([("u1", 24, "purchase", "red"), ("u2", 50, "purchase", "red"), ("u3", 140, "purchase", "cap")])
+    folder, _ = built([("u1", 24, "purchase", "red"), ("u2", 50, "purchase", "red"), ("u3", 140, "purchase", "cap")])
     reason = recommend_user(folder, "u3", 1).items[0].reason
     assert "neither views nor impressions with their probability of being shown" in reason
 
@@ -187,7 +187,7 @@ def test_an_item_that_was_always_shown_has_no_lift_and_says_so(built: Callable) 
     ]
     rows += [("u1", 72, "impression", "cap", 0.5), ("u2", 72, "impression", "hat", 0.5)]
     rows += [("u2", 73, "purchase", "hat", None)]
-    folder, log = built(rows, more=(c.PROPENSITY,))
+    folder, _ = built(rows, more=(c.PROPENSITY,))
     answer = {item.item_id: item for item in recommend_user(folder, "u9", 5).items}
     assert answer["red"].lift is None
     assert "it was shown every time, so there is nothing to compare with" in answer["red"].reason
@@ -198,7 +198,7 @@ def test_an_item_that_was_always_shown_has_no_lift_and_says_so(built: Callable) 
 
 def test_what_was_just_bought_comes_last(built: Callable) -> None:
     rows = [*ROWS, ("new", 130, "view", "red"), ("new", 140, "purchase", "red")]
-    folder, log = built(rows)
+    folder, _ = built(rows)
     assert recommend_user(folder, "new", 5).items[-1].item_id == "red"
     assert "red" not in {item.item_id for item in recommend_user(folder, "new", 4).items}
     assert "only because the catalog has nothing else" in recommend_user(folder, "new", 5).items[-1].reason
@@ -206,14 +206,14 @@ def test_what_was_just_bought_comes_last(built: Callable) -> None:
 
 def test_what_was_reviewed_is_had_and_comes_last(built: Callable) -> None:
     rows = [("u1", 1, "review", "red"), ("u2", 2, "review", "red"), ("u2", 9, "review", "cap")]
-    folder, log = built(rows)
+    folder, _ = built(rows)
     assert [item.item_id for item in recommend_user(folder, "u1", 5).items][::4] == ["cap", "red"]
 
 
 def test_what_people_buy_repeatedly_is_recommended_again(built: Callable) -> None:
     rows = [*ROWS, ("new", 140, "purchase", "red")]
     rows += [(f"r{i}", 100, "purchase", "red") for i in range(3)]  # 3 of 10 buyers bought it twice
-    folder, log = built(rows)
+    folder, _ = built(rows)
     assert "red" in {item.item_id for item in recommend_user(folder, "new", 4).items}
 
 
@@ -221,7 +221,7 @@ MOVE = ("view:hats", "purchase:shoes", 0.07, 0.01)
 
 
 def test_a_confirmed_effect_raises_the_items_it_reaches_by_their_share(built: Callable) -> None:
-    folder, log = built(ROWS, MOVE)
+    folder, _ = built(ROWS, MOVE)
     moved = {item.item_id: item for item in recommend_user(folder, "h1", 5).items}  # looked at a hat 4 hours ago
     cold = {item.item_id: item for item in recommend_user(folder, "nobody", 5).items}
     # 0.07 x (9 of 10 purchases of shoes) x (1 day of 7).
@@ -247,7 +247,7 @@ def test_a_suggestive_effect_is_called_so_and_stands_for_popularity(built: Calla
 
 def test_whoever_touched_nothing_gets_the_categories_that_were_shown(built: Callable) -> None:
     rows = [(f"r{i}", 72, "view", "red") for i in range(3)] + [("s", 80, "impression", "cap")]
-    folder, log = built(rows)
+    folder, _ = built(rows)
     shown, unknown = (recommend_user(folder, user, 5).items for user in ("s", "nobody"))
     assert {shown[0].item_id, shown[1].item_id} == {"cap", "hat"}
     assert "It is of a category you were in, or shown, last." in shown[0].reason
@@ -275,14 +275,14 @@ def test_scans_unclear_verdicts_preconditions_and_vague_outcomes_are_not_taken(
 
 
 def test_an_effect_s_time_passes(built: Callable) -> None:
-    folder, log = built([*ROWS, ("old", -48, "view", "hat")], MOVE)
+    folder, _ = built([*ROWS, ("old", -48, "view", "hat")], MOVE)
     assert not any("looked at hats" in item.reason for item in recommend_user(folder, "old", 5).items)
 
 
 def test_lifts_from_impressions_stay_as_measured(built: Callable) -> None:
     rows = [("u1", 72, "impression", "red", 0.5), ("u2", 72, "impression", "blue", 0.5)]
     rows += [("u1", 73, "purchase", "red", None), ("h", 140, "view", "hat", None)]
-    folder, log = built(rows, MOVE, more=(c.PROPENSITY,))
+    folder, _ = built(rows, MOVE, more=(c.PROPENSITY,))
     moved = {item.item_id: item for item in recommend_user(folder, "h", 5).items}
     cold = {item.item_id: item for item in recommend_user(folder, "nobody", 5).items}
     assert moved["red"].lift == cold["red"].lift
@@ -376,7 +376,7 @@ def test_nothing_but_results_is_left_behind(shop: tuple[Path, Log]) -> None:
 
 
 def test_the_figure_draws_only_what_has_a_lift(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
+    folder, _ = shop
     answer = recommend_user(folder, "h0", 5)
     drawn = answer.plot().data[0]
     assert list(drawn.y) == [item.item_id for item in answer.items if item.lift is not None]

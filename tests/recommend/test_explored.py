@@ -40,7 +40,7 @@ def test_propensities_are_the_shares_with_which_slots_are_drawn(tmp_path):
 
 
 def test_one_user_is_answered_as_among_all(tmp_path):
-    frame, folder, log = answers(tmp_path, explore=0.35)
+    frame, folder, _ = answers(tmp_path, explore=0.35)
     alone = recommend_user(folder, "u17", 3)
     rows = frame[frame[c.USER] == "u17"]
     assert [item.item_id for item in alone.items] == rows[c.ITEM].tolist()

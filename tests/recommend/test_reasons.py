@@ -20,7 +20,7 @@ LOGS = {
     "by view": {},
     "by view, few bought": {"n_bought": 3},
     "by impression": {"basis": "impression"},
-    "no lift": {"why_no_lift": "the log's \"purchases\" are missing", "goal": "touch", "has_times": False},
+    "no lift": {"why_no_lift": 'the log\'s "purchases" are missing', "goal": "touch", "has_times": False},
 }
 
 
@@ -86,5 +86,5 @@ def test_no_condition_holds_on_what_is_null():
     )
     frame = pd.DataFrame([row]).astype({"a": "Float64"})  # noqa: F841 - DuckDB reads it by name
     sql = sql_of(sentence).replace("WHEN (b IS NOT NULL AND a)", "WHEN (b IS NOT NULL AND a::BOOLEAN)")
-    assert duckdb.sql(f"SELECT {sql} FROM frame").fetchone() == ("neither 2.0 +200.0",)
+    assert duckdb.sql(f"SELECT {sql} FROM frame").fetchall() == [("neither 2.0 +200.0",)]
     assert spoken(sentence, row) == "neither 2.0 +200.0"

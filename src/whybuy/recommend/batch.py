@@ -26,6 +26,7 @@ from whybuy.recommend.personal.asked import Asker, learn_from_log
 from whybuy.recommend.personal.showing import estimate_showing
 from whybuy.recommend.personal.store import is_saved
 from whybuy.recommend.ranking import ANSWER_COLUMNS, load_ranked
+from whybuy.recommend.samples import write_samples
 from whybuy.recommend.store import connection, load_events, quoted, write_query
 from whybuy.recommend.tables import TABLES, check_built, check_k, notes_of
 from whybuy.recommend.terms import Terms, terms_of
@@ -45,8 +46,6 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
     WorkspaceError
         The effects cannot be read.
     """
-    from whybuy.recommend.samples import write_samples
-
     folder.mkdir(parents=True, exist_ok=True)
     with connection(folder) as (con, scratch):
         load_items(con, log)

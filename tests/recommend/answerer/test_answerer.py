@@ -10,13 +10,14 @@ import pytest
 
 from tests.recommend.shops import CONFIG, DAY, Log, events_of, write_effects, write_log
 from whybuy import columns as c
-from whybuy.recommend.answerer import Answerer
+from whybuy.recommend import candidates
+from whybuy.recommend.answerer import Answerer, line
 from whybuy.recommend.answerer import answerer as module
 from whybuy.recommend.batch import build, recommend_all
 from whybuy.recommend.personal import asked, network
 from whybuy.recommend.terms import Terms
 
-N_PEOPLE, N_ITEMS, DAYS = 90, 40, 12
+N_PEOPLE, N_ITEMS, DAYS = 60, 40, 12
 KINDS = ("shoes", "shoes/boots", "hats", None, "bags")
 CATALOG = {f"i{n:02d}": KINDS[n % 5] for n in range(N_ITEMS)}
 EFFECTS = (
@@ -32,7 +33,7 @@ MORE = (c.QUERY, c.CAMPAIGN, c.ARM, c.PROPENSITY, c.SLOT)
 
 
 def person(rng: np.random.Generator, n: int, p_buy: float) -> list[tuple]:
-    """Return what one person does: items of a taste looked at and perhaps bought, at times that coincide now and then."""
+    """Return what one person does: items of a taste, some bought, at times that may coincide."""
     taste, rows = rng.integers(0, 5), []
     for _ in range(int(rng.integers(1, 14))):
         item = int(rng.integers(0, N_ITEMS - 4)) // 5 * 5 + (taste if rng.random() < 0.7 else int(rng.integers(0, 5)))
@@ -72,7 +73,7 @@ def log_of(
         folder / "log",
         events_of(rows, *MORE),
         CATALOG,
-        shards=3,
+        shards=2,
         window=(0, DAYS * DAY),
         out_of_stock=["i02", "i11"],
         titles={"i05": "  Red boots ", "i06": "Blue Hat"},
@@ -83,7 +84,7 @@ def log_of(
 
 SHOPS = {
     "lifts by view": ({}, {}, 6),
-    "lifts by view, hardly bought": ({"p_buy": 0.02}, {}, 6),
+    "lifts by view, hardly bought": ({"p_buy": 0.02}, {}, 30),
     "lists longer than what is known": ({}, {}, 60),
     "no lift, as nothing was bought": ({"purchases": False}, {}, 6),
     "no lift, as there are no times": ({"has_times": False}, {}, 6),
@@ -116,16 +117,31 @@ def built(tmp_path_factory):
     return make
 
 
-def everybody(folder: Path, log: Log, k: int, output: Path) -> pd.DataFrame:
+def everybody(folder: Path, log: Log, k: int) -> pd.DataFrame:
     """Return the rows of all users and of one whom nobody knows."""
-    ids = output.with_suffix(".txt")
+    ids, output = folder.parent / "ids.txt", folder.parent / "all.parquet"
     ids.write_text("\n".join([*log.users()[c.USER], "nobody ' knows"]))
-    return pd.read_parquet(recommend_all(folder, log, k, output, users=ids))
+    return pd.read_parquet(recommend_all(folder, log, k, output, users=ids)).astype({"rank": int})
+
+
+@pytest.fixture(scope="module")
+def answered(built):
+    """Return the rows of a shop, everybody's at once, and what they were made from."""
+    made = {}
+
+    def answers(name: str) -> tuple[pd.DataFrame, Path, Log]:
+        if name not in made:
+            traits, settings, k = SHOPS[name]
+            folder, log = built(traits, settings)
+            made[name] = everybody(folder, log, k), folder, log
+        return made[name]
+
+    return answers
 
 
 def one_by_one(folder: Path, users: list[str], k: int) -> pd.DataFrame:
     answerer = Answerer.open(folder)
-    return pd.concat([answerer.answer(user, k).to_frame() for user in users], ignore_index=True)
+    return pd.concat([answerer.answer(user, k).to_frame() for user in users], ignore_index=True).astype({"rank": int})
 
 
 def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
@@ -143,11 +159,9 @@ def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("name", SHOPS)
-def test_one_user_is_answered_as_among_all(name, built, tmp_path):
-    traits, settings, k = SHOPS[name]
-    folder, log = built(traits, settings)
-    theirs = everybody(folder, log, k, tmp_path / "all.parquet").astype({"rank": int})
-    ours = one_by_one(folder, list(theirs[c.USER].drop_duplicates()), k).astype({"rank": int})
+def test_one_user_is_answered_as_among_all(name, answered):
+    theirs, folder, log = answered(name)
+    ours = one_by_one(folder, list(theirs[c.USER].drop_duplicates()), SHOPS[name][2])
     assert set(theirs[c.USER]) == {*log.users()[c.USER], "nobody ' knows"}
     same(ours, theirs)
     assert theirs[c.REASON].nunique() > 30
@@ -156,33 +170,29 @@ def test_one_user_is_answered_as_among_all(name, built, tmp_path):
     assert theirs["lift"].notna().any() == ("no lift" not in name)
 
 
-def test_large_catalogs_are_weighed_near_what_a_person_did(built, tmp_path, monkeypatch):
+def test_large_catalogs_are_weighed_near_what_a_person_did(built, monkeypatch):
     """With 500 items as the limit everything is weighed; with 5 only the nearest 3, for one as for all."""
     folder, log = built({"impressions": True}, {})
-    before = one_by_one(folder, ["u01", "u02", "u03"], 25)
     for place in (asked, module):
         monkeypatch.setattr(place, "EVERY_ITEM", 5)
         monkeypatch.setattr(place, "NEAREST_ITEMS", 3)
-    theirs = everybody(folder, log, 25, tmp_path / "all.parquet").astype({"rank": int})
-    ours = one_by_one(folder, list(theirs[c.USER].drop_duplicates()), 25).astype({"rank": int})
-    same(ours, theirs)
-    assert len(before) == 75
+    monkeypatch.setattr(candidates, "BEST_ITEMS", 4)
+    monkeypatch.setattr(line, "BEST_ITEMS", 4)
+    theirs = everybody(folder, log, 4)
+    same(one_by_one(folder, list(theirs[c.USER].drop_duplicates()), 4), theirs)
 
 
-def test_reasons_of_every_kind_were_held_against_each_other(built, tmp_path):
+def test_reasons_of_every_kind_were_held_against_each_other(answered):
     """The shops above make the words matter: each of these stands in an answer of theirs."""
-    told = []
-    for traits, settings, k in SHOPS.values():
-        folder, log = built(traits, settings)
-        told += list(everybody(folder, log, k, tmp_path / "all.parquet")[c.REASON])
-    words = " ".join(told)
+    words = " ".join(reason for name in SHOPS for reason in answered(name)[0][c.REASON])
     for part in (
-        "Nothing this user did", "the whole log has only", "You looked at it", "You put it in the cart", "You bought it before",
-        "it is here only because", "Looking at it adds", "Looking at it takes away", "too few to tell it",
-        "is drawn to that of its kind", "it may be nothing", "adds", "others bought it", "others took it",
-        "After Red boots, one of", "of a category you were in", "Ranked by the number of people", "nobody has touched",
-        "You searched for boots: that adds", "of the figure above", "this is the one people take most",
-        "Shown to people like you", "they rarely find it alone", "it was never looked at", "looking at other things",
+        "Nothing this user did", "the whole log has only", "You looked at it", "You put it in the cart",
+        "You bought it before", "it is here only because", "Looking at it adds", "Looking at it takes away",
+        "too few to tell it", "is drawn to that of its kind", "it may be nothing", "others bought it",
+        "others took it", "After Red boots, one of", "of a category you were in", "Ranked by the number of people",
+        "nobody has touched", "You searched for boots: that adds", "of the figure above",
+        "this is the one people take most", "Shown to people like you", "they rarely find it alone",
+        "it was never looked at", "looking at other things",
     ):  # fmt: skip
         assert part in words, part
 

@@ -15,7 +15,7 @@ from whybuy.recommend.explored import drawn_slates, explores
 from whybuy.recommend.personal import store
 from whybuy.recommend.personal.asked import EVERY_ITEM, NEAREST_ITEMS
 from whybuy.recommend.personal.learn import Known
-from whybuy.recommend.personal.model import Lifts
+from whybuy.recommend.personal.model import Forecast
 from whybuy.recommend.personal.states import tastes
 from whybuy.recommend.policy.inputs import NOBODY
 from whybuy.recommend.reasons import reason
@@ -74,20 +74,15 @@ class Answerer:
         person = self.people.person(user_id)
         moves = moves_of(self.shop, person)
         asker = None if self.lifts is None else _Asker.of(self.lifts, person, self.terms.end_ms)
-        found = candidates_of(
-            self.shop,
-            person,
-            moves,
-            self.terms,
-            k=k,
-            more=lambda: np.empty(0, np.int64) if asker is None else asker.more_candidates(self.shop),
-        )
-        own = None if asker is None else asker.own(self.shop, found.item)
+        more = np.empty(0, np.int64) if asker is None else asker.more_candidates(self.shop)
+        found = candidates_of(self.shop, person, moves, self.terms, k=k, more=more)
+        forecast = None if asker is None else asker.forecast(self.shop, found.item)
+        own = None if asker is None or forecast is None else asker.own(forecast, found.item)
         line = line_of(self.shop, person, moves, self.terms, found=found, own=own)
         rows, propensity = self._chosen(user_id, line, k)
         chosen = taken(line, rows)
-        if asker is not None:
-            asker.set_intervals(chosen)
+        if asker is not None and forecast is not None:
+            asker.set_intervals(forecast, chosen)
         return Recommendations(
             user_id=user_id,
             horizon=self.terms.horizon,
@@ -181,20 +176,22 @@ class _Asker:
         found = self.opened.nearest.search(taste, NEAREST_ITEMS, threads=1).item[0]
         return found[found >= 0]
 
-    def own(self, shop: Shop, item: Ints) -> Own:
-        """Return the lifts of those items that were both shown and not shown."""
-        rows = np.flatnonzero(shop.not_shown[item] > 0)
+    def forecast(self, shop: Shop, item: Ints) -> Forecast:
+        """Return what the networks say of those items, sorted, that were both shown and not shown."""
+        item = item[shop.not_shown[item] > 0]
+        return self.opened.lifts.forecast(self.known, np.zeros_like(item), item, np.full_like(item, self.now_ms))
+
+    def own(self, found: Forecast, item: Ints) -> Own:
+        """Return the lifts that were forecast, at their places among all candidates."""
+        rows = np.searchsorted(item, found.item)
         lift, p_buy, alone = (np.full(len(item), np.nan) for _ in range(3))
-        told = self._lifts(item[rows], intervals=False)
+        told = self.opened.lifts.model.lifts(found, intervals=False)
         lift[rows], p_buy[rows], alone[rows] = told.lift, told.p_shown, told.p_not_shown
         return Own(lift, p_buy, alone)
 
-    def set_intervals(self, line: Line) -> None:
+    def set_intervals(self, found: Forecast, line: Line) -> None:
         """Put the intervals into the rows of ``line`` that have a lift of their own."""
         rows = np.flatnonzero(~np.isnan(line.alone))
-        told = self._lifts(line.item[rows], intervals=True)
+        chosen = found.rows(np.searchsorted(found.item, line.item[rows]))
+        told = self.opened.lifts.model.lifts(chosen)
         line.lift_low[rows], line.lift_high[rows] = told.low, told.high
-
-    def _lifts(self, item: Ints, *, intervals: bool) -> Lifts:
-        user, ts = np.zeros_like(item), np.full_like(item, self.now_ms)
-        return self.opened.lifts.of(self.known, user, item, ts, intervals=intervals)

@@ -2,7 +2,7 @@
 many users in SQL, for one in arrays.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,13 +74,13 @@ def moves_of(shop: Shop, person: Person) -> list[Effect]:
 
 
 def candidates_of(
-    shop: Shop, person: Person, moves: Sequence[Effect], terms: Terms, *, k: int, more: Callable[[], Ints]
+    shop: Shop, person: Person, moves: Sequence[Effect], terms: Terms, *, k: int, more: Ints
 ) -> Candidates:
     """Return the items to weigh.
 
     Parameters
     ----------
-    more : further items, as a lift model by person wants
+    more : further items, which a lift model by person wants
     """
     newest = person.item[np.lexsort([person.item, -person.last_ms])]
     follows = [shop.followers.rows(int(item)) for item in newest[:FOLLOWED_ITEMS]]
@@ -88,13 +88,13 @@ def candidates_of(
     strength = np.concatenate([shop.strength[rows] for rows in follows]) if follows else _NONE.astype(float)
     followed = np.repeat(newest[:FOLLOWED_ITEMS], [rows.stop - rows.start for rows in follows])
     near = [shop.first[shop.firsts.rows(category)] for category in _last_categories(shop, person)]
-    adding = sorted((move for move in moves), key=lambda move: (-move.adds, move.kind, move.outcome))[:MOVES]
+    adding = sorted(moves, key=lambda move: (-move.adds, move.kind, move.outcome))[:MOVES]
     reached = [shop.reached[move.kind, move.outcome] for move in adding if move.adds > 0 and _is_reached(shop, move)]
     parts = [newest[:OWN_ITEMS], follower, *near, *(one.item[one.is_candidate] for one in reached), shop.popular]
     item = _on_sale(shop, np.unique(np.concatenate(parts)))
     if terms.basis == "impression" or np.isin(item, person.item[person.just_bought], invert=True).sum() < k:
         item = np.union1d(item, shop.by_place[: max(k, BEST_ITEMS)])
-    item = np.union1d(item, _on_sale(shop, more()))
+    item = np.union1d(item, _on_sale(shop, more))
     best = np.lexsort([followed, -strength, follower])
     best = best[np.unique(follower[best], return_index=True)[1]]
     at, is_follower = _places(follower[best], item)

@@ -126,7 +126,7 @@ class Shop:
             buyers=buyers,
             touchers=_ints(items["touchers"]),
             repeated=(buyers >= REPEAT_BUYERS) & (again >= REPEAT_SHARE * buyers),
-            place=_spread(n, item, place, 0),
+            place=_spread(n, item, place.astype(float), 0).astype(np.int64),
             shown=_spread(n, _ints(exposed["item"]), exposed["shown"].to_numpy(), np.nan),
             not_shown=_spread(n, _ints(exposed["item"]), exposed["not_shown"].to_numpy(), np.nan),
             lifts=_lifts(lifts, n),
@@ -160,9 +160,9 @@ def _ints(column: pa.ChunkedArray) -> Ints:
     return np.asarray(column.to_numpy(), np.int64)
 
 
-def _spread(n: int, item: Ints, values: npt.NDArray[np.generic], absent: float) -> npt.NDArray[np.generic]:
+def _spread(n: int, item: Ints, values: Floats, absent: float) -> Floats:
     """Return (n,) the values at their items."""
-    found = np.full(n, absent, np.result_type(values.dtype, type(absent)))
+    found = np.full(n, absent)
     found[item] = values
     return found
 
@@ -190,7 +190,5 @@ def _reached(table: pa.Table) -> dict[tuple[str, str], Reached]:
     groups = Groups.of(np.array([of_kind[name] for name in names], np.int64), len(of_kind))
     item, place, share = _ints(table["item"]), _ints(table["place"]), table["share"].to_numpy()
     is_candidate = np.asarray(table["is_candidate"].to_numpy(), bool)
-    return {
-        name: Reached(*(values[groups.rows(number)] for values in (item, share, place, is_candidate)))
-        for name, number in of_kind.items()
-    }
+    rows = {name: groups.rows(number) for name, number in of_kind.items()}
+    return {name: Reached(item[at], share[at], place[at], is_candidate[at]) for name, at in rows.items()}

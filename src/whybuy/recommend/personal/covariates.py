@@ -113,11 +113,9 @@ class Histories:
         columns: list[npt.NDArray[np.float32]] = []
         for level, thing in zip(LEVELS, items.things(item), strict=True):
             for group in GROUPS:
-                line = self.lines[level, group]
+                counts, since = self.lines[level, group].past(user, thing, ts, self.windows_ms)
                 if level in _COUNTED:
-                    starts = (*(ts - window for window in self.windows_ms), np.full_like(ts, line.origin))
-                    columns += [np.log1p(line.count(user, thing, since, ts)).astype(np.float32) for since in starts]
-                hours = line.since_last(user, thing, ts) / _HOUR_MS
-                lately = np.where(np.isnan(hours), 0.0, 1 / np.sqrt(1 + hours))
+                    columns += [np.log1p(count).astype(np.float32) for count in counts]
+                lately = np.where(np.isnan(since), 0.0, 1 / np.sqrt(1 + since / _HOUR_MS))
                 columns.append(lately.astype(np.float32))
         return np.stack(columns, axis=1)

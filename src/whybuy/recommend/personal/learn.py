@@ -17,7 +17,7 @@ import torch
 from whybuy import columns as c
 from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.covariates import Histories, Items
-from whybuy.recommend.personal.model import LiftModel, Lifts
+from whybuy.recommend.personal.model import Forecast, LiftModel, Lifts
 from whybuy.recommend.personal.network import ItemParts
 from whybuy.recommend.personal.opportunities import Opportunities, first_shown, opportunities
 from whybuy.recommend.personal.states import Past, item_vectors, states
@@ -69,9 +69,13 @@ class PersonalLifts:
 
     def of(self, known: Known, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
         """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given what was done before."""
+        return self.model.lifts(self.forecast(known, user, item, ts), intervals=intervals)
+
+    def forecast(self, known: Known, user: Ints, item: Ints, ts: Ints) -> Forecast:
+        """Return what the networks say of the same; see :meth:`of`."""
         asked = Opportunities.asked(user, item, ts)
         trials = trials_of(known, asked, self.items, self.vectors, self.horizon_ms, features=self.features)
-        return self.model.predict(trials, intervals=intervals, parts=self.parts)
+        return self.model.forecast(trials, self.parts)
 
     @cached_property
     def features(self) -> Covariates:
@@ -144,7 +148,7 @@ def features_of(items: Items, vectors: Covariates) -> Covariates:
     return np.concatenate([items.features(), vectors], axis=1)
 
 
-def trials_of(  # noqa: PLR0913 - what is known of people, of items, and of what is asked
+def trials_of(
     known: Known,
     found: Opportunities,
     items: Items,

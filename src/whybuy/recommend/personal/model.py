@@ -50,6 +50,18 @@ class Lifts:
     p_not_shown: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What every network says of trials of ``item`` (n,)."""
+
+    item: Ints
+    by_fold: tuple[Rates, ...]
+
+    def rows(self, at: Ints) -> "Forecast":
+        """Return the trials ``at`` (m,)."""
+        return Forecast(self.item[at], tuple(Rates(one.not_shown[at], one.shown[at]) for one in self.by_fold))
+
+
 @dataclass(frozen=True)
 class LiftModel:
     """The lifts of items for people.
@@ -84,29 +96,38 @@ class LiftModel:
             n_shown=np.bincount(trials.item[trials.shown], minlength=len(trials.features)),
         )
 
-    def predict(
-        self, asked: Trials, *, intervals: bool = True, parts: Sequence[ItemParts] | None = None
-    ) -> Lifts:
-        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at.
+    def predict(self, asked: Trials) -> Lifts:
+        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at."""
+        return self.lifts(self.forecast(asked))
+
+    def forecast(self, asked: Trials, parts: Sequence[ItemParts] | None = None) -> Forecast:
+        """Return what the networks say of the trials ``asked`` about.
+
+        Parameters
+        ----------
+        parts : what each network says of all items, where that was computed before
+        """
+        rows = np.arange(len(asked))
+        of_items: Sequence[ItemParts | None] = [None] * len(self.networks) if parts is None else parts
+        every = zip(self.networks, of_items, strict=True)
+        return Forecast(asked.item, tuple(rates_of(network, asked, rows, part) for network, part in every))
+
+    def lifts(self, found: Forecast, *, intervals: bool = True) -> Lifts:
+        """Return the lifts of what was forecast, (n,) each.
 
         Parameters
         ----------
         intervals : whether their ends are wanted, which take longer than all the rest; NaN where not
-        parts : what each network says of all items, where that was computed before
         """
-        rows = np.arange(len(asked))
-        every = [
-            rates_of(network, asked, rows, None if parts is None else parts[k])
-            for k, network in enumerate(self.networks)
-        ]
+        every = found.by_fold
         rates = Rates(*(np.mean([getattr(one, name) for one in every], axis=0) for name in ("not_shown", "shown")))
-        theta = self.ratios.mean[asked.item]
+        theta = self.ratios.mean[found.item]
         lift = theta * rates.shown - rates.not_shown
-        low = high = np.full(len(asked), np.nan)
+        low = high = np.full(len(found.item), np.nan)
         if intervals:
             by_fold = np.stack([theta * one.shown - one.not_shown for one in every])
             error = np.sqrt((N_FOLDS - 1) ** 2 / N_FOLDS * by_fold.var(axis=0, ddof=1))
-            low, high = self._quantiles(rates, asked.item)
+            low, high = self._quantiles(rates, found.item)
             low, high = (lift + side * np.hypot(end - lift, Z * error) for side, end in ((-1, low), (1, high)))
         return Lifts(lift, low, high, np.clip(rates.not_shown + lift, 0, 1), rates.not_shown)
 
