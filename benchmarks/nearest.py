@@ -1,11 +1,11 @@
-"""Nearest items in a large catalog: the graph of `recommend/nearest.py` against the exact search of `recommend/top_k.py`.
+"""Nearest items of a large catalog: the graph of `recommend/nearest.py` against the exact `recommend/top_k.py`.
 
     .venv/bin/python benchmarks/nearest.py --json
 
-Vectors of 16 numbers around 1,000 centers and of one length, as those of the items of a lift model, which come from
-what people meet together; queries are sums of ten items near each other. One thread. Seconds of processor time of one
-query of 100 items; ``peer`` is the exact search, asked one by one, ``agree`` the share of its 100 items that the graph
-misses. Beside it what the graph takes to build (``build_s``), in memory and in a file, and the slowest of a hundred
+Vectors of 16 numbers around 1,000 centers (``--centers``) and of one length, as those of the items of a lift model,
+which come from what people meet together; queries are sums of ten items near each other. One thread. Seconds of
+processor time of one query of 100 items; ``peer`` is the exact search, asked one by one, ``agree`` the share of its 100
+items that the graph misses. Beside it what the graph takes to build (``build_s``), in memory and in a file, and the slowest of a hundred
 queries.
 """
 
@@ -28,13 +28,13 @@ from whybuy.recommend.nearest import NearestItems
 from whybuy.recommend.top_k import top_k
 
 Vectors = npt.NDArray[np.float32]
-K, N_DIMENSIONS, N_CENTERS, N_QUERIES, N_EXACT = 100, 16, 1_000, 1_000, 50
+K, N_DIMENSIONS, N_QUERIES, N_EXACT = 100, 16, 1_000, 50
 
 
-def catalog(n_items: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
+def catalog(n_items: int, n_centers: int, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
     """Items, and tastes: sums of ten items of one center over the root of their number."""
-    centers = rng.normal(size=(N_CENTERS, N_DIMENSIONS))
-    center = np.sort(rng.integers(0, N_CENTERS, n_items))
+    centers = rng.normal(size=(n_centers, N_DIMENSIONS))
+    center = np.sort(rng.integers(0, n_centers, n_items))
     items = centers[center] + 0.5 * rng.normal(size=(n_items, N_DIMENSIONS))
     items /= np.linalg.norm(items, axis=1, keepdims=True)
     near = np.minimum(rng.integers(0, n_items, N_QUERIES)[:, None] + rng.integers(0, 200, (N_QUERIES, 10)), n_items - 1)
@@ -45,8 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--centers", type=int, default=1_000, help="As many as items for no structure at all.")
     args = parser.parse_args()
-    items, tastes = catalog(args.items, np.random.default_rng(0))
+    items, tastes = catalog(args.items, args.centers, np.random.default_rng(0))
     start = time.process_time()
     graph = NearestItems.build(items, threads=1)
     built = time.process_time() - start
