@@ -5,8 +5,8 @@
 Vectors of 16 numbers around 1,000 centers (``--centers``) and of one length, as those of the items of a lift model,
 which come from what people meet together; queries are sums of ten items near each other. One thread. Seconds of
 processor time of one query of 100 items; ``peer`` is the exact search, asked one by one, ``agree`` the share of its 100
-items that the graph misses. Beside it what the graph takes to build (``build_s``), in memory and in a file, and the slowest of a hundred
-queries.
+items that the graph misses. Beside it what the graph takes to build (``build_s``), in memory and in a file, and the
+slowest of a hundred queries.
 """
 
 import argparse
