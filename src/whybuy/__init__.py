@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         effects,
         graph,
         read,
+        recommender,
         scan,
         second_opinion,
         sustained,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Log", "__version__", "certify", "dose", "effect", "effects", "estimators", "graph", "read", "scan",
+    "Log", "__version__", "certify", "dose", "effect", "effects", "estimators", "graph", "read", "recommender", "scan",
     "second_opinion", "sustained", "who_gains",
 ]  # fmt: skip
 

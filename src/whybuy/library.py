@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from whybuy.causal.question import Question
     from whybuy.causal.sustained import SustainedEffects
     from whybuy.events.quality import Quality
+    from whybuy.recommending import Recommender
 
 _TABLES = "tables"
 _CONFIG = "whybuy.toml"
@@ -392,6 +393,19 @@ def certify(log: Any, *, copies: int | None = None, markers: int = 12, outcomes:
     budget = Budget(copies=copies, markers=markers, outcomes=outcomes)
     with _opened(log)._pipeline() as pipeline:
         return certified.certify(pipeline, certified.plan_certificate(pipeline, budget))
+
+
+def recommender(log: Any) -> "Recommender":
+    """Return who answers with recommendations, a user at a time, as ``recommender(log).answer("u1", k=10)``.
+
+    Parameters
+    ----------
+    log : a :class:`Log`, or what :func:`read` takes as events
+    """
+    from whybuy.recommending import Recommender
+
+    with _opened(log)._pipeline() as pipeline:
+        return Recommender.of(pipeline)
 
 
 def answered(pipeline: Pipeline, question: "Question") -> "Effect":

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from whybuy.recommend import batch
+from whybuy.recommend import answerer, batch
 from whybuy.recommend.answer import Recommendation, Recommendations
 
 ITEM = Recommendation(
@@ -24,16 +24,24 @@ def asked(monkeypatch) -> list[tuple]:
     """Recommendations without a log; returns what was asked for."""
     seen = []
 
-    def one(folder: Path, log: object, user: str, k: int) -> Recommendations:
-        seen.append((folder.name, user, k))
-        return Recommendations(user_id=user, horizon="1d", items=(ITEM,))
+    class One:
+        people = ()
+
+        @classmethod
+        def open(cls, folder: Path) -> "One":
+            seen.append(folder.name)
+            return cls()
+
+        def answer(self, user: str, k: int) -> Recommendations:
+            seen[-1] = (seen[-1], user, k)
+            return Recommendations(user_id=user, horizon="1d", items=(ITEM,))
 
     def many(folder, log, k, output, *, users=None, report):
         seen.append((folder.name, users, k))
         pd.DataFrame({"user_id": ["a", "b"]}).to_parquet(output)
         return output
 
-    monkeypatch.setattr(batch, "recommend_user", one)
+    monkeypatch.setattr(answerer, "Answerer", One)
     monkeypatch.setattr(batch, "recommend_all", many)
     monkeypatch.setattr("whybuy.pipeline.Pipeline.log", None)
     return seen

@@ -9,6 +9,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.recommend.closed_loop import Forecast
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.learn import PersonalLifts, draw, learn_lifts
 from whybuy.recommend.personal.showing import ShowingModel, of_shard
 from whybuy.recommend.terms import Terms
@@ -65,7 +66,9 @@ class LiftForecaster:
         with duckdb.connect() as con:
             load(con, log, user_id)
             user, item = np.repeat(np.arange(len(user_id)), n), np.tile(np.arange(n), len(user_id))
-            found = self.lifts.of(self.lifts.known(con), user, item, np.repeat(milliseconds(at), n), intervals=False)
+            found = self.lifts.of(
+                self.lifts.known(Acts.of(con)), user, item, np.repeat(milliseconds(at), n), intervals=False
+            )
         return Forecast(found.lift.reshape(-1, n), found.p_shown.reshape(-1, n))
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from tests.proofs.kept import all_kept
 from tests.proofs.lift_learner import LiftLearner, load
 from whybuy import columns as c
+from whybuy.recommend.personal.acts import Acts
 from whybuy.worlds.showcase import FULL, SHOWCASES, THIN, chances, draw_log, mean_top_lift
 from whybuy.worlds.showcase.state import KINDS, NAG
 
@@ -35,7 +36,7 @@ def one_log(world: str, size: str, seed: int, *, estimated: bool = False) -> pd.
     with duckdb.connect() as con:
         load(con, log.shop, log.shop.users[c.USER].to_numpy(object))
         end = con.execute("SELECT max(t) FROM ev").fetchall()[0][0] + 1
-        found = model.of(model.known(con), user, item, np.full(len(user), end))
+        found = model.of(model.known(Acts.of(con)), user, item, np.full(len(user), end))
     lift, low, high, p_shown = (
         getattr(found, name).reshape(n_users, n_items) for name in ("lift", "low", "high", "p_shown")
     )

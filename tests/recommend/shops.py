@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from whybuy import columns as c
 from whybuy.config import config_from_dict
+from whybuy.recommend.answer import Recommendations
+from whybuy.recommend.answerer import Answerer
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -131,3 +133,8 @@ def write_effects(path: Path, *rows: tuple[str, str, float, float], **changes: A
     ]
     path.write_text(json.dumps({"effects": found}))
     return path
+
+
+def recommend_user(folder: Path, user_id: str, k: int) -> Recommendations:
+    """Return the answer for one user of what was built in ``folder``."""
+    return Answerer.open(folder).answer(user_id, k)

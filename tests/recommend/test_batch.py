@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recommend.shops import CONFIG, DAY, Log, events_of, write_effects, write_log
+from tests.recommend.shops import CONFIG, DAY, Log, events_of, recommend_user, write_effects, write_log
 from whybuy import columns as c
 from whybuy.errors import ColumnsError, QuestionError, SourceError, WorkspaceError
-from whybuy.recommend.batch import build, recommend_all, recommend_user
+from whybuy.recommend.batch import build, recommend_all
 from whybuy.recommend.moves import load_effects
 from whybuy.recommend.store import connection
 from whybuy.recommend.terms import Terms
@@ -75,16 +75,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Log]:
 
 
 def test_a_user_gets_the_contract_s_json(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    answer = recommend_user(folder, log, "h1", 5)
+    folder, _ = shop
+    answer = recommend_user(folder, "h1", 5)
     jsonschema.validate(answer.to_json(), RECOMMENDATIONS)
     assert json.loads(json.dumps(answer.to_json()))[c.USER] == "h1"
     assert [item.rank for item in answer.items] == [1, 2, 3, 4, 5]
 
 
 def test_items_are_ranked_by_lift_and_the_never_seen_one_comes_last(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    answer = recommend_user(folder, log, "h0", 5)
+    folder, _ = shop
+    answer = recommend_user(folder, "h0", 5)
     frame = answer.to_frame()
     assert frame[c.ITEM].iloc[0] == "red"
     assert frame[c.ITEM].iloc[-1] == "green"
@@ -95,8 +95,8 @@ def test_items_are_ranked_by_lift_and_the_never_seen_one_comes_last(shop: tuple[
 
 
 def test_reasons_say_that_looks_are_at_most_suggestive(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    best = recommend_user(folder, log, "h0", 1).items[0]
+    folder, _ = shop
+    best = recommend_user(folder, "h0", 1).items[0]
     assert best.basis == "view"
     assert "at most suggestive" in best.reason
     assert "12 people were in this situation" in best.reason
@@ -104,42 +104,42 @@ def test_reasons_say_that_looks_are_at_most_suggestive(shop: tuple[Path, Log]) -
 
 
 def test_the_state_of_the_user_enters(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    reasons = {item.item_id: item.reason for item in recommend_user(folder, log, "h1", 5).items}
+    folder, _ = shop
+    reasons = {item.item_id: item.reason for item in recommend_user(folder, "h1", 5).items}
     assert reasons["hat"].startswith("You looked at it in the last 1d.")
     assert not reasons["cap"].startswith("You looked")
 
 
 def test_an_unknown_user_gets_a_cold_answer_that_says_so(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    answer = recommend_user(folder, log, "nobody ' has this id", 3)
+    folder, _ = shop
+    answer = recommend_user(folder, "nobody ' has this id", 3)
     assert len(answer.items) == 3
     assert all(item.reason.startswith("Nothing this user did is in the log") for item in answer.items)
     assert answer.items[0].item_id == "red"
 
 
 def test_a_user_without_events_is_cold_too(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    known = [item.item_id for item in recommend_user(folder, log, "idle", 4).items]
-    assert known == [item.item_id for item in recommend_user(folder, log, "nobody", 4).items]
+    folder, _ = shop
+    known = [item.item_id for item in recommend_user(folder, "idle", 4).items]
+    assert known == [item.item_id for item in recommend_user(folder, "nobody", 4).items]
 
 
 def test_more_items_than_the_catalog_gives_all_and_says_so(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    answer = recommend_user(folder, log, "h0", 50)
+    folder, _ = shop
+    answer = recommend_user(folder, "h0", 50)
     assert sorted(item.item_id for item in answer.items) == sorted(SHOP)
     assert answer.notes == ("50 items were asked for; 5 of the 5 in the catalog are on sale.",)
     assert answer.notes[0] in answer.summary()
 
 
 def test_what_is_not_on_sale_is_left_out(built: Callable) -> None:
-    folder, log = built(out_of_stock=["red"])
-    assert "red" not in {item.item_id for item in recommend_user(folder, log, "r5", 5).items}
+    folder, _ = built(out_of_stock=["red"])
+    assert "red" not in {item.item_id for item in recommend_user(folder, "r5", 5).items}
 
 
 def test_all_out_of_stock_is_an_empty_answer_that_says_why(built: Callable, tmp_path: Path) -> None:
     folder, log = built(out_of_stock=list(SHOP))
-    answer = recommend_user(folder, log, "h0", 3)
+    answer = recommend_user(folder, "h0", 3)
     assert answer.to_json() == {c.USER: "h0", "items": []}
     assert answer.to_frame().empty
     assert "Nothing can be recommended to h0." in answer.summary()
@@ -151,8 +151,8 @@ def test_all_out_of_stock_is_an_empty_answer_that_says_why(built: Callable, tmp_
 
 def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: Callable) -> None:
     rows = [(u, 24 * d, "view", i) for u in ("u1", "u2", "u3") for d, i in ((1, "red"), (2, "cap"))]
-    folder, log = built([*rows, ("u4", 130, "view", "red")])
-    answer = recommend_user(folder, log, "u4", 5)
+    folder, _ = built([*rows, ("u4", 130, "view", "red")])
+    answer = recommend_user(folder, "u4", 5)
     assert all(item.lift is None and item.p_buy is None for item in answer.items)
     assert answer.items[0].item_id == "cap"
     assert "No lift can be told: the log has no purchases." in answer.items[0].reason
@@ -161,21 +161,21 @@ def test_without_purchases_nothing_has_a_lift_and_what_follows_is_ranked(built: 
 
 
 def test_without_times_nothing_has_a_lift(built: Callable) -> None:
-    folder, log = built(has_times=False)
-    answer = recommend_user(folder, log, "r5", 5)
+    folder, _ = built(has_times=False)
+    answer = recommend_user(folder, "r5", 5)
     assert all(item.lift is None for item in answer.items)
     assert "the log has an order but no times" in answer.items[0].reason
 
 
 def test_a_log_shorter_than_lookback_and_horizon_says_so(built: Callable) -> None:
-    folder, log = built(window=(0, DAY))
-    reason = recommend_user(folder, log, "h0", 1).items[0].reason
+    folder, _ = built(window=(0, DAY))
+    reason = recommend_user(folder, "h0", 1).items[0].reason
     assert "the log spans 1.0 days, and a lift needs more than 1d of history and 1d of follow-up" in reason
 
 
 def test_purchases_alone_say_that_there_were_no_views(built: Callable) -> None:
-    folder, log = built([("u1", 24, "purchase", "red"), ("u2", 50, "purchase", "red"), ("u3", 140, "purchase", "cap")])
-    reason = recommend_user(folder, log, "u3", 1).items[0].reason
+    folder, _ = built([("u1", 24, "purchase", "red"), ("u2", 50, "purchase", "red"), ("u3", 140, "purchase", "cap")])
+    reason = recommend_user(folder, "u3", 1).items[0].reason
     assert "neither views nor impressions with their probability of being shown" in reason
 
 
@@ -187,8 +187,8 @@ def test_an_item_that_was_always_shown_has_no_lift_and_says_so(built: Callable) 
     ]
     rows += [("u1", 72, "impression", "cap", 0.5), ("u2", 72, "impression", "hat", 0.5)]
     rows += [("u2", 73, "purchase", "hat", None)]
-    folder, log = built(rows, more=(c.PROPENSITY,))
-    answer = {item.item_id: item for item in recommend_user(folder, log, "u9", 5).items}
+    folder, _ = built(rows, more=(c.PROPENSITY,))
+    answer = {item.item_id: item for item in recommend_user(folder, "u9", 5).items}
     assert answer["red"].lift is None
     assert "it was shown every time, so there is nothing to compare with" in answer["red"].reason
     assert answer["hat"].lift is not None
@@ -198,32 +198,32 @@ def test_an_item_that_was_always_shown_has_no_lift_and_says_so(built: Callable) 
 
 def test_what_was_just_bought_comes_last(built: Callable) -> None:
     rows = [*ROWS, ("new", 130, "view", "red"), ("new", 140, "purchase", "red")]
-    folder, log = built(rows)
-    assert recommend_user(folder, log, "new", 5).items[-1].item_id == "red"
-    assert "red" not in {item.item_id for item in recommend_user(folder, log, "new", 4).items}
-    assert "only because the catalog has nothing else" in recommend_user(folder, log, "new", 5).items[-1].reason
+    folder, _ = built(rows)
+    assert recommend_user(folder, "new", 5).items[-1].item_id == "red"
+    assert "red" not in {item.item_id for item in recommend_user(folder, "new", 4).items}
+    assert "only because the catalog has nothing else" in recommend_user(folder, "new", 5).items[-1].reason
 
 
 def test_what_was_reviewed_is_had_and_comes_last(built: Callable) -> None:
     rows = [("u1", 1, "review", "red"), ("u2", 2, "review", "red"), ("u2", 9, "review", "cap")]
-    folder, log = built(rows)
-    assert [item.item_id for item in recommend_user(folder, log, "u1", 5).items][::4] == ["cap", "red"]
+    folder, _ = built(rows)
+    assert [item.item_id for item in recommend_user(folder, "u1", 5).items][::4] == ["cap", "red"]
 
 
 def test_what_people_buy_repeatedly_is_recommended_again(built: Callable) -> None:
     rows = [*ROWS, ("new", 140, "purchase", "red")]
     rows += [(f"r{i}", 100, "purchase", "red") for i in range(3)]  # 3 of 10 buyers bought it twice
-    folder, log = built(rows)
-    assert "red" in {item.item_id for item in recommend_user(folder, log, "new", 4).items}
+    folder, _ = built(rows)
+    assert "red" in {item.item_id for item in recommend_user(folder, "new", 4).items}
 
 
 MOVE = ("view:hats", "purchase:shoes", 0.07, 0.01)
 
 
 def test_a_confirmed_effect_raises_the_items_it_reaches_by_their_share(built: Callable) -> None:
-    folder, log = built(ROWS, MOVE)
-    moved = {item.item_id: item for item in recommend_user(folder, log, "h1", 5).items}  # looked at a hat 4 hours ago
-    cold = {item.item_id: item for item in recommend_user(folder, log, "nobody", 5).items}
+    folder, _ = built(ROWS, MOVE)
+    moved = {item.item_id: item for item in recommend_user(folder, "h1", 5).items}  # looked at a hat 4 hours ago
+    cold = {item.item_id: item for item in recommend_user(folder, "nobody", 5).items}
     # 0.07 x (9 of 10 purchases of shoes) x (1 day of 7).
     assert moved["red"].lift == pytest.approx(cold["red"].lift + 0.07 * 9 / 10 / 7)
     assert moved["blue"].lift == pytest.approx(cold["blue"].lift + 0.07 * 1 / 10 / 7)
@@ -240,15 +240,15 @@ def test_a_suggestive_effect_is_called_so_and_stands_for_popularity(built: Calla
     folder, log = built(rows)
     effects = write_effects(tmp_path / "e.json", ("purchase:hats", "purchase:shoes", 0.07, 0.01), verdict="suggestive")
     build(log, effects, CONFIG, folder)
-    reason = recommend_user(folder, log, "u3", 1).items[0].reason
+    reason = recommend_user(folder, "u3", 1).items[0].reason
     assert "that adds 7.0 purchases of shoes in 100 within 7d (suggestive);" in reason
     assert "Ranked by" not in reason
 
 
 def test_whoever_touched_nothing_gets_the_categories_that_were_shown(built: Callable) -> None:
     rows = [(f"r{i}", 72, "view", "red") for i in range(3)] + [("s", 80, "impression", "cap")]
-    folder, log = built(rows)
-    shown, unknown = (recommend_user(folder, log, user, 5).items for user in ("s", "nobody"))
+    folder, _ = built(rows)
+    shown, unknown = (recommend_user(folder, user, 5).items for user in ("s", "nobody"))
     assert {shown[0].item_id, shown[1].item_id} == {"cap", "hat"}
     assert "It is of a category you were in, or shown, last." in shown[0].reason
     assert unknown[0].item_id == "red"
@@ -275,16 +275,16 @@ def test_scans_unclear_verdicts_preconditions_and_vague_outcomes_are_not_taken(
 
 
 def test_an_effect_s_time_passes(built: Callable) -> None:
-    folder, log = built([*ROWS, ("old", -48, "view", "hat")], MOVE)
-    assert not any("looked at hats" in item.reason for item in recommend_user(folder, log, "old", 5).items)
+    folder, _ = built([*ROWS, ("old", -48, "view", "hat")], MOVE)
+    assert not any("looked at hats" in item.reason for item in recommend_user(folder, "old", 5).items)
 
 
 def test_lifts_from_impressions_stay_as_measured(built: Callable) -> None:
     rows = [("u1", 72, "impression", "red", 0.5), ("u2", 72, "impression", "blue", 0.5)]
     rows += [("u1", 73, "purchase", "red", None), ("h", 140, "view", "hat", None)]
-    folder, log = built(rows, MOVE, more=(c.PROPENSITY,))
-    moved = {item.item_id: item for item in recommend_user(folder, log, "h", 5).items}
-    cold = {item.item_id: item for item in recommend_user(folder, log, "nobody", 5).items}
+    folder, _ = built(rows, MOVE, more=(c.PROPENSITY,))
+    moved = {item.item_id: item for item in recommend_user(folder, "h", 5).items}
+    cold = {item.item_id: item for item in recommend_user(folder, "nobody", 5).items}
     assert moved["red"].lift == cold["red"].lift
     assert moved["red"].p_buy == pytest.approx(cold["red"].p_buy + 0.07 / 7)
 
@@ -300,7 +300,7 @@ def test_all_writes_k_rows_for_every_user_and_the_same_as_one_by_one(shop: tuple
     assert "idle" not in set(frame[c.USER])
     assert frame.groupby(c.USER)["rank"].apply(list).map(lambda ranks: ranks == [1, 2, 3]).all()
     for user in ("r0", "b3", "h1"):
-        one = recommend_user(folder, log, user, 3).to_frame()[list(frame.columns)]
+        one = recommend_user(folder, user, 3).to_frame()[list(frame.columns)]
         mine = frame[frame[c.USER] == user].reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, one, check_dtype=False)
 
@@ -339,9 +339,9 @@ def test_a_file_of_users_that_cannot_be_used_says_why(shop: tuple[Path, Log], tm
 def test_questions_that_cannot_be_answered(shop: tuple[Path, Log], tmp_path: Path) -> None:
     folder, log = shop
     with pytest.raises(QuestionError, match=r"0 recommendations were asked for\. At least 1 is needed"):
-        recommend_user(folder, log, "h1", 0)
+        recommend_user(folder, "h1", 0)
     with pytest.raises(WorkspaceError, match=r"lacks items, lifts.* Run `whybuy run` first"):
-        recommend_user(tmp_path / "nothing", log, "h1", 3)
+        recommend_user(tmp_path / "nothing", "h1", 3)
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(WorkspaceError, match="cannot be written"):
@@ -371,12 +371,12 @@ def test_nothing_but_results_is_left_behind(shop: tuple[Path, Log]) -> None:
     folder, _ = shop
     assert sorted(path.name for path in folder.iterdir()) == [
         "effect_shares.parquet", "effects.parquet", "exposed.parquet", "followers.parquet", "items.parquet",
-        "lifts.parquet", "places.parquet", "samples.json", "terms.json",
+        "lifts.parquet", "met.arrow", "moved.arrow", "people.arrow", "places.parquet", "samples.json", "terms.json",
     ]  # fmt: skip
 
 
 def test_the_figure_draws_only_what_has_a_lift(shop: tuple[Path, Log]) -> None:
-    folder, log = shop
-    answer = recommend_user(folder, log, "h0", 5)
+    folder, _ = shop
+    answer = recommend_user(folder, "h0", 5)
     drawn = answer.plot().data[0]
     assert list(drawn.y) == [item.item_id for item in answer.items if item.lift is not None]

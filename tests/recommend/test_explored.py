@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.recommend.shops import CONFIG, DAY, Log, events_of, write_effects, write_log
+from tests.recommend.shops import CONFIG, DAY, Log, events_of, recommend_user, write_effects, write_log
 from whybuy import columns as c
-from whybuy.recommend.batch import build, recommend_all, recommend_user
+from whybuy.recommend.batch import build, recommend_all
 
 ITEMS = {f"i{n}": "shoes" if n < 4 else "hats" for n in range(8)}
 N_PEOPLE = 600
@@ -40,8 +40,8 @@ def test_propensities_are_the_shares_with_which_slots_are_drawn(tmp_path):
 
 
 def test_one_user_is_answered_as_among_all(tmp_path):
-    frame, folder, log = answers(tmp_path, explore=0.35)
-    alone = recommend_user(folder, log, "u17", 3)
+    frame, folder, _ = answers(tmp_path, explore=0.35)
+    alone = recommend_user(folder, "u17", 3)
     rows = frame[frame[c.USER] == "u17"]
     assert [item.item_id for item in alone.items] == rows[c.ITEM].tolist()
     assert [item.propensity for item in alone.items] == pytest.approx(rows[c.PROPENSITY].tolist())

@@ -13,6 +13,7 @@ from whybuy.cli.session import Session, command, write_output
 from whybuy.columns import USER
 from whybuy.errors import QuestionError
 from whybuy.pipeline import Pipeline
+from whybuy.recommending import Recommender
 
 RECOMMENDATIONS = "recommendations.parquet"
 
@@ -53,10 +54,7 @@ def recommend(  # noqa: PLR0913 - the options of the program
             do="Ask with --user ID, --users FILE or --all",
         )
     with session.pipeline() as pipeline:
-        pipeline.run("recommend")
-        k = k or pipeline.config.recommend.k
         if user is None:
-            output = output or pipeline.workspace.root / RECOMMENDATIONS
             document, text = _for_many(session, pipeline, k, users, output)
         else:
             document, text = _for_one(session, pipeline, k, user, output)
@@ -77,15 +75,13 @@ def id_in_log(pipeline: Pipeline, user: str) -> str:
 
 
 def _for_one(
-    session: Session, pipeline: Pipeline, k: int, user: str, output: Path | None
+    session: Session, pipeline: Pipeline, k: int | None, user: str, output: Path | None
 ) -> tuple[dict[str, Any], str]:
     """Return the answer for one user as JSON and in words; also written to ``output``.
 
     The document is the contract's and has no place for what is said of the list as a whole: that goes beside it.
     """
-    from whybuy.recommend.batch import recommend_user
-
-    answer = recommend_user(pipeline.folder("recommend"), pipeline.log, id_in_log(pipeline, user), k)
+    answer = Recommender.of(pipeline).answer(user, k)
     if output is not None:
         write_output(output, lambda path: answer.to_frame().to_parquet(path, index=False))
     if session.as_json:
@@ -95,13 +91,16 @@ def _for_one(
 
 
 def _for_many(
-    session: Session, pipeline: Pipeline, k: int, users: Path | None, output: Path
+    session: Session, pipeline: Pipeline, k: int | None, users: Path | None, output: Path | None
 ) -> tuple[dict[str, Any], str]:
     """Write the answers for a file of users, or for all; return what was written as JSON and in words."""
     import pyarrow.parquet as pq
 
     from whybuy.recommend.batch import recommend_all
 
+    pipeline.run("recommend")
+    k = k or pipeline.config.recommend.k
+    output = output or pipeline.workspace.root / RECOMMENDATIONS
     recommend_all(pipeline.folder("recommend"), pipeline.log, k, output, users=users, report=pipeline.report)
     written = pq.read_metadata(output)
     note = (written.metadata or {}).get(b"whybuy", b"").decode()

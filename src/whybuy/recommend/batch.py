@@ -1,8 +1,8 @@
-"""Build what answers need, answer one user, answer everybody.
+"""Build what answers need, and answer everybody.
 
-Building makes two passes over the shards (facts of items, then the opportunities) and leaves a few tables whose size is
-that of the catalog. Answering reads those tables and the events of the people asked about, shard by shard: one
-user and all users take the same path, so their answers are the same.
+Building makes three passes over the shards (facts of items, the opportunities, what is known of people), more where
+lifts are told by person, and leaves a few tables whose size is that of the catalog, and files of people that are read
+a user at a time. Answering everybody reads those tables and the events, shard by shard; ``answerer`` answers one user.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,23 @@ import pyarrow.parquet as pq
 
 from whybuy import columns as c
 from whybuy.config import Config
-from whybuy.errors import QuestionError, WorkspaceError
+from whybuy.errors import WorkspaceError
 from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
-from whybuy.recommend.answer import Recommendation, Recommendations
+from whybuy.recommend.answerer.people import write_people
 from whybuy.recommend.candidates import load_places, load_touched
 from whybuy.recommend.catalog import load_facts, load_items
 from whybuy.recommend.lift import load_lifts
 from whybuy.recommend.moves import load_effects, moved_sql
 from whybuy.recommend.personal.asked import Asker, learn_from_log
 from whybuy.recommend.personal.showing import estimate_showing
+from whybuy.recommend.personal.store import is_saved
 from whybuy.recommend.ranking import ANSWER_COLUMNS, load_ranked
+from whybuy.recommend.samples import write_samples
 from whybuy.recommend.store import connection, load_events, quoted, write_query
+from whybuy.recommend.tables import TABLES, check_built, check_k, notes_of
 from whybuy.recommend.terms import Terms, terms_of
 from whybuy.recommend.wanted import load_wanted
-
-_TABLES = ("items", "lifts", "exposed", "followers", "places", "effects", "effect_shares")
 
 
 def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, report: Report = quiet) -> None:
@@ -45,8 +46,6 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
     WorkspaceError
         The effects cannot be read.
     """
-    from whybuy.recommend.samples import write_samples
-
     folder.mkdir(parents=True, exist_ok=True)
     with connection(folder) as (con, scratch):
         load_items(con, log)
@@ -57,42 +56,11 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
         learn_from_log(con, log, terms, folder, scratch, report)
         load_places(con)
         load_effects(con, effects_path, terms)
-        for table in _TABLES:
+        write_people(con, log, terms, folder, acts=is_saved(folder), report=report)
+        for table in TABLES:
             write_query(con, f"SELECT * FROM {table} ORDER BY ALL", folder / f"{table}.parquet")
     terms.save(folder)
     write_samples(folder, log, k=config.recommend.k)
-
-
-def recommend_user(folder: Path, log: EventLog, user_id: str, k: int) -> Recommendations:
-    """Return the ``k`` items for one user; someone without an event gets the answer for anyone unknown, which says so.
-
-    Raises
-    ------
-    QuestionError
-        ``k`` is not positive.
-    WorkspaceError
-        ``folder`` holds no recommendations.
-    """
-    return recommend_users(folder, log, [user_id], k)[0]
-
-
-def recommend_users(folder: Path, log: EventLog, user_ids: list[str], k: int) -> list[Recommendations]:
-    """Return the answers for a handful of users, in their order; see :func:`recommend_user`."""
-    with connection() as (con, _):
-        terms = _open(con, folder, k)
-        con.execute(
-            f"CREATE TEMP TABLE wanted AS SELECT unnest($ids) AS {c.USER}", {"ids": list(dict.fromkeys(user_ids))}
-        )
-        asker = Asker.of(folder, terms)
-        answers = pa.concat_tables(list(_answers(con, [log.shards], terms, k, asker, wanted=True)))
-        notes = _notes(con, terms, k)
-    rows: dict[str, list[Recommendation]] = {user: [] for user in user_ids}
-    for row in answers.to_pylist():
-        user = row.pop(c.USER)
-        rows[user].append(Recommendation(basis=terms.basis, **row))
-    return [
-        Recommendations(user_id=user, horizon=terms.horizon, items=tuple(rows[user]), notes=notes) for user in user_ids
-    ]
 
 
 def recommend_all(
@@ -143,18 +111,9 @@ def recommend_all(
 
 
 def _open(con: duckdb.DuckDBPyConnection, folder: Path, k: int) -> Terms:
-    if k < 1:
-        raise QuestionError.of(
-            found=f"{k} recommendations were asked for", needed="At least 1 is needed", do="Ask with -k 10"
-        )
-    missing = [name for name in (*_TABLES, "terms") if not list(folder.glob(f"{name}.*"))]
-    if missing:
-        raise WorkspaceError.of(
-            found=f"{folder} lacks {', '.join(missing)}",
-            needed="the tables of the recommend stage are needed",
-            do="Run `whybuy run` first",
-        )
-    for table in _TABLES:
+    check_k(k)
+    check_built(folder)
+    for table in TABLES:
         path = quoted(folder / f"{table}.parquet")
         con.execute(f"CREATE TABLE {table} AS SELECT * FROM read_parquet({path})")
     return Terms.open(folder)
@@ -205,10 +164,7 @@ _SCHEMA = pa.schema(list(zip(ANSWER_COLUMNS, _TYPES, strict=True)))
 
 def _notes(con: duckdb.DuckDBPyConnection, terms: Terms, k: int) -> tuple[str, ...]:
     n_sale, n_items = con.execute("SELECT (SELECT count(*) FROM places), (SELECT count(*) FROM items)").fetchall()[0]
-    notes = [f"{note[0].upper()}{note[1:]}." for note in terms.notes]
-    if n_sale < k:
-        notes.append(f"{k} items were asked for; {n_sale} of the {n_items} in the catalog are on sale.")
-    return tuple(notes)
+    return notes_of(terms, n_on_sale=n_sale, n_items=n_items, k=k)
 
 
 def _write(parts: Iterator[pa.Table], output: Path, *, note: str, total: int, report: Report) -> None:

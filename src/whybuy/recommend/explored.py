@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whybuy import columns as c
-from whybuy.recommend.policy import Candidates, Limits, Policy, Shelf
+from whybuy.recommend.policy import Candidates, Limits, Policy, Shelf, Slates
 from whybuy.recommend.policy.inputs import NOBODY
 from whybuy.recommend.terms import Terms
 
@@ -29,23 +29,16 @@ def load_drawn(con: duckdb.DuckDBPyConnection, terms: Terms, *, k: int) -> None:
         f"""SELECT u, item, in_line FROM line
             WHERE NOT last OR in_line <= {k} ORDER BY u, in_line"""
     ).fetchnumpy()
-    u, item, in_line = (np.asarray(found[name], np.int64) for name in ("u", "item", "in_line"))
+    u, item = (np.asarray(found[name], np.int64) for name in ("u", "item"))
     people, row, size = np.unique(u, return_inverse=True, return_counts=True)
-    shape = (len(people), int(size.max(initial=1)))
-    column = np.arange(len(u)) - np.repeat(size.cumsum() - size, size)
-    items, scores = np.full(shape, NOBODY), np.full(shape, np.nan)
-    items[row, column], scores[row, column] = item, -in_line
+    line = np.full((len(people), int(size.max(initial=1))), NOBODY)
+    line[row, np.arange(len(u)) - np.repeat(size.cumsum() - size, size)] = item
     ids = con.execute(f"SELECT u, {c.USER} FROM people ORDER BY u").fetchnumpy()
-    known = np.asarray(ids["u"], np.int64).searchsorted(people)
-    policy = Policy(
-        k=k, epsilon=terms.explore, limits=Limits(per_category=terms.per_category, bought_again=True), seed=terms.seed
-    )
-    slates = policy.slates(
-        Candidates(shelf=_shelf(con), user_id=np.asarray(ids[c.USER], object)[known], item=items, score=scores),
-        round_number=terms.end_ms // _DAY_MS,
-    )
+    user_id = np.asarray(ids[c.USER], object)[np.asarray(ids["u"], np.int64).searchsorted(people)]
+    slates = drawn_slates(_shelf(con), user_id, line, terms, k=k)
     filled, slot = np.nonzero(slates.item != NOBODY)
-    drawn = pa.table(  # noqa: F841 - DuckDB reads it by name
+    # DuckDB reads it by name, and would read the table of that name that an earlier shard left.
+    served = pa.table(  # noqa: F841
         {
             "u": people[filled],
             "item": slates.item[filled, slot],
@@ -53,7 +46,22 @@ def load_drawn(con: duckdb.DuckDBPyConnection, terms: Terms, *, k: int) -> None:
             "propensity": slates.propensity[filled, slot],
         }
     )
-    con.execute("CREATE OR REPLACE TEMP TABLE drawn AS SELECT * FROM drawn")
+    con.execute("CREATE OR REPLACE TEMP TABLE drawn AS SELECT * FROM served")
+
+
+def explores(terms: Terms) -> bool:
+    """Whether anything but the first K in line can be served."""
+    return terms.explore > 0 or terms.per_category is not None
+
+
+def drawn_slates(shelf: Shelf, user_id: npt.NDArray[np.object_], line: Ints, terms: Terms, *, k: int) -> Slates:
+    """Return the slates of (n_users,) people from their lines, (n_users, n_candidates), the first in line first."""
+    policy = Policy(
+        k=k, epsilon=terms.explore, limits=Limits(per_category=terms.per_category, bought_again=True), seed=terms.seed
+    )
+    score = np.where(line == NOBODY, np.nan, -np.arange(line.shape[1], dtype=float))
+    candidates = Candidates(shelf=shelf, user_id=user_id, item=line, score=score)
+    return policy.slates(candidates, round_number=terms.end_ms // _DAY_MS)
 
 
 def _shelf(con: duckdb.DuckDBPyConnection) -> Shelf:

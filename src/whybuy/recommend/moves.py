@@ -124,7 +124,7 @@ def _said(treatment: Behavior, outcome: Behavior, estimate: float, raw: dict[str
     verb = "adds" if estimate >= 0 else "takes away"
     grade = "" if raw["verdict"] == "strong" else f" ({raw['verdict']})"
     figure = f"{100 * abs(estimate):.1f} purchases of {what} in 100 within {raw['horizon']}{grade}"
-    return f"you {did(treatment)}: that {verb} {figure}"
+    return f"You {did(treatment)}: that {verb} {figure}"
 
 
 def did(behavior: Behavior) -> str:
@@ -187,6 +187,6 @@ _MOVED = f"""
         ON f.kind = 'campaign' AND f.action = r.action AND f.target = r.campaign AND t >= {{now}} - window_ms
         AND (f.arm = '' OR f.arm = r.arm)
     )
-    SELECT u, outcome_kind, outcome, adds, adds_half, said FROM done JOIN effects USING (effect)
+    SELECT u, effect, outcome_kind, outcome, adds, adds_half, said FROM done JOIN effects USING (effect)
     QUALIFY row_number() OVER (PARTITION BY u, outcome_kind, outcome ORDER BY abs(adds) DESC, effect) = 1
 """

@@ -15,10 +15,11 @@ import duckdb
 from whybuy import columns as c
 from whybuy.recommend.candidates import load_candidates
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
-from whybuy.recommend.explored import load_drawn
+from whybuy.recommend.explored import explores, load_drawn
 from whybuy.recommend.personal.asked import Asker
-from whybuy.recommend.reasons import reason_sql
+from whybuy.recommend.reasons import reason
 from whybuy.recommend.terms import Terms
+from whybuy.recommend.wording import sql_of
 
 RANK = "rank"
 LIFT = "lift"
@@ -74,7 +75,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
         ) AS in_line FROM weighed
         """
     )
-    if terms.explore > 0 or terms.per_category is not None:
+    if explores(terms):
         load_drawn(con, terms, k=k)
         con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM line JOIN drawn USING (u, item)")
     else:
@@ -88,16 +89,20 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
            SELECT c.* REPLACE (coalesce(low, lift_low) AS lift_low, coalesce(high, lift_high) AS lift_high)
            FROM chosen c LEFT JOIN intervals USING (u, item)"""
     )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(reason=reason_sql(terms))}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(reason=sql_of(reason(terms)))}")
 
 
 _WORDED = f"""
-    SELECT r.u, people.{c.USER}, CAST(rank AS INTEGER) AS {RANK}, i.{c.ITEM}, {LIFT}, {LIFT_LOW}, {LIFT_HIGH}, {P_BUY},
-           {{reason}} AS {ANSWER_REASON}, {c.PROPENSITY}
-    FROM chosen r JOIN people USING (u) JOIN items i ON i.item = r.item LEFT JOIN items f ON f.item = r.followed
-    LEFT JOIN exposed x ON x.item = r.item
-    LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u
-    ORDER BY r.u, rank
+    WITH told AS (
+        SELECT r.*, people.{c.USER}, i.{c.ITEM}, i.pool, i.buyers, i.touchers, x.shown, x.not_shown,
+               trim(coalesce(f.{c.TITLE}, f.{c.ITEM})) AS followed_name, is_known
+        FROM chosen r JOIN people USING (u) JOIN items i ON i.item = r.item LEFT JOIN items f ON f.item = r.followed
+        LEFT JOIN exposed x ON x.item = r.item
+        LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u
+    )
+    SELECT u, {c.USER}, CAST(rank AS INTEGER) AS {RANK}, {c.ITEM}, {LIFT}, {LIFT_LOW}, {LIFT_HIGH}, {P_BUY},
+           rtrim({{reason}}) AS {ANSWER_REASON}, {c.PROPENSITY}
+    FROM told ORDER BY u, rank
 """
 ANSWER_COLUMNS = (c.USER, RANK, c.ITEM, LIFT, LIFT_LOW, LIFT_HIGH, P_BUY, ANSWER_REASON, c.PROPENSITY)
 """The columns of the output file, in order."""

@@ -1,12 +1,12 @@
-"""Why an item is recommended, in words, as one SQL expression: a million reasons are written without a loop.
+"""Why an item is recommended, in words.
 
 A reason says at most four things: what is not known of the user, where the user stands with the item, what showing it
-adds and on what evidence (or why that cannot be told), and the one confirmed effect of what the user did.
+adds and on what evidence (or why that cannot be told), and the one confirmed effect of what the user did. Every
+sentence is written once, here: DuckDB writes a million of them without a loop, Python those of one answer.
 """
 
-from whybuy import columns as c
-from whybuy.recommend.store import quoted
 from whybuy.recommend.terms import Terms
+from whybuy.recommend.wording import Both, Compared, Is, Known, Number, OneOf, Sentence, Text
 
 _OWN = 0.05
 """Below this weight of an item's own data the figure is called that of its kind."""
@@ -16,92 +16,133 @@ FEW_BOUGHT = 20
 """Below this many purchases after showing in the whole log every lift says so."""
 COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
 
+REASON_COLUMNS = (
+    "is_known", "last", "state", "lift", "lift_low", "lift_high", "p_buy", "alone", "n_users", "own", "pool", "shown",
+    "not_shown", "strength", "followed_name", "near", "adds", "buyers", "touchers", "said", "share", "share_place",
+)  # fmt: skip
+"""What reasons speak of: columns of ``told`` in ``ranking``, keys of an answer's row."""
 
-def reason_sql(terms: Terms) -> str:
-    """Return the expression over chosen ``r``, its item ``i``, the followed item ``f`` and the exposures ``x``."""
-    return f"""
-        trim(CASE WHEN is_known THEN {_standing(terms)} ELSE {quoted(COLD)} END
-        || CASE WHEN r.lift IS NULL THEN {_no_lift(terms)} WHEN r.alone IS NOT NULL THEN {_own_lift(terms)}
-           ELSE {_lift(terms)} END
-        || {_source(terms)}
-        || CASE WHEN r.said IS NOT NULL THEN {_effect(terms)} ELSE '' END)
-    """
+_MAYBE_NOTHING = Both(Compared("lift_low", "<", 0), Compared("lift_high", ">", 0))
+_ADDS = OneOf((Compared("lift", ">=", 0), "adds "), otherwise="takes away ")
 
 
-def _standing(terms: Terms) -> str:
+def reason(terms: Terms) -> Sentence:
+    """Return the reason; spaces at its end do not count."""
+    return (
+        OneOf((Is("is_known"), _standing(terms)), otherwise=COLD),
+        OneOf((Known("alone"), _own_lift(terms)), (Known("lift"), _lift(terms)), otherwise=_no_lift(terms)),
+        _source(terms),
+        OneOf((Known("said"), _effect(terms))),
+    )
+
+
+def _standing(terms: Terms) -> Sentence:
     when = f"in the last {terms.lookback}" if terms.has_times else "before"
     just = f"in the last {terms.horizon}" if terms.has_times else "before"
     had = f"You bought it {just}, or reviewed or rated it"
-    filler = f"{had}: it is here only because the catalog has nothing else to fill the list. "
-    return f"""CASE WHEN r.last THEN {quoted(filler)}
-        WHEN r.state = 3 THEN 'You bought it before. '
-        WHEN r.state = 2 THEN {quoted(f"You put it in the cart or marked it {when}. ")}
-        WHEN r.state = 1 THEN {quoted(f"You looked at it {when}. ")} ELSE '' END"""
+    return OneOf(
+        (Is("last"), f"{had}: it is here only because the catalog has nothing else to fill the list. "),
+        (Compared("state", "=", 3), "You bought it before. "),
+        (Compared("state", "=", 2), f"You put it in the cart or marked it {when}. "),
+        (Compared("state", "=", 1), f"You looked at it {when}. "),
+    )
 
 
-def _lift(terms: Terms) -> str:
+def _lift(terms: Terms) -> Sentence:
     if terms.basis == "view":
-        act, nobody = "Looking at it", "nobody looked at it"
-        others = "CASE WHEN i.pool = 0 THEN 'looking at other things' ELSE 'looking at others of its category' END"
+        act, nobody = "Looking at it ", "nobody looked at it"
+        others: Sentence = OneOf(
+            (Compared("pool", "=", 0), "looking at other things"), otherwise="looking at others of its category"
+        )
         grade = "by what people chose to look at, so at most suggestive"
     else:
-        act, nobody = "Showing it", "nobody was shown it"
-        others = "'showing others'"
+        act, nobody, others = "Showing it ", "nobody was shown it", "showing others"
         grade = "by the logged probabilities of being shown"
     if terms.n_bought is not None and terms.n_bought < FEW_BOUGHT:
         grade += f", and the whole log has only {terms.n_bought} such purchases"
-    within = f" purchases of it in 100 within {terms.horizon} against "
-    none = f"{nobody} in this situation, so the figure is that of its kind"
-    return f"""{quoted(act)} || CASE WHEN r.lift >= 0 THEN ' adds ' ELSE ' takes away ' END
-        || printf('%.2f', 100 * abs(r.lift)) || {quoted(within)} || {others} || {quoted(f" ({grade}; ")}
-        || CASE WHEN r.lift_low < 0 AND r.lift_high > 0 THEN 'it may be nothing; ' ELSE '' END
-        || CASE WHEN r.n_users = 0 THEN {quoted(none)}
-           ELSE r.n_users || CASE WHEN r.n_users = 1 THEN ' person was' ELSE ' people were' END
-                || ' in this situation, '
-                || CASE WHEN r.own < {_OWN} THEN 'too few to tell it from others of its kind'
-                   ELSE 'and the figure is drawn to that of its kind' END END || '). '"""
+    evidence = (
+        Text("n_users"),
+        OneOf((Compared("n_users", "=", 1), " person was"), otherwise=" people were"),
+        " in this situation, ",
+        OneOf(
+            (Compared("own", "<", _OWN), "too few to tell it from others of its kind"),
+            otherwise="and the figure is drawn to that of its kind",
+        ),
+    )
+    return (
+        act,
+        _ADDS,
+        Number("lift", "%.2f", unsigned=True),
+        f" purchases of it in 100 within {terms.horizon} against ",
+        others,
+        f" ({grade}; ",
+        OneOf((_MAYBE_NOTHING, "it may be nothing; ")),
+        OneOf(
+            (Compared("n_users", "=", 0), f"{nobody} in this situation, so the figure is that of its kind"),
+            otherwise=evidence,
+        ),
+        "). ",
+    )
 
 
-def _own_lift(terms: Terms) -> str:
+def _own_lift(terms: Terms) -> Sentence:
     """Say what showing changes for people like this one, and whether they would find the item by themselves."""
-    within = quoted(f" purchases of it in 100 within {terms.horizon} ")
-    return f"""'Shown to people like you it ' || CASE WHEN r.lift >= 0 THEN 'adds ' ELSE 'takes away ' END
-        || printf('%.2f', 100 * abs(r.lift)) || {within}
-        || printf('(%+.2f to %+.2f', 100 * r.lift_low, 100 * r.lift_high)
-        || CASE WHEN r.lift_low < 0 AND r.lift_high > 0 THEN ': it may be nothing); ' ELSE '); ' END
-        || CASE WHEN r.lift < 0 THEN 'showing it puts people off. '
-           WHEN r.alone < {_RARELY} * r.p_buy THEN 'they rarely find it alone. '
-           WHEN r.alone > {_ANYWAY} * r.p_buy THEN 'most who buy it would have done so anyway. '
-           ELSE printf('without, %.2f buy it. ', 100 * r.alone) END"""
+    return (
+        "Shown to people like you it ",
+        _ADDS,
+        Number("lift", "%.2f", unsigned=True),
+        f" purchases of it in 100 within {terms.horizon} (",
+        Number("lift_low", "%+.2f"),
+        " to ",
+        Number("lift_high", "%+.2f"),
+        OneOf((_MAYBE_NOTHING, ": it may be nothing); "), otherwise="); "),
+        OneOf(
+            (Compared("lift", "<", 0), "showing it puts people off. "),
+            (Compared("alone", "<", _RARELY, times="p_buy"), "they rarely find it alone. "),
+            (Compared("alone", ">", _ANYWAY, times="p_buy"), "most who buy it would have done so anyway. "),
+            otherwise=("without, ", Number("alone", "%.2f"), " buy it. "),
+        ),
+    )
 
 
-def _no_lift(terms: Terms) -> str:
+def _no_lift(terms: Terms) -> Sentence:
     if terms.why_no_lift is not None:
-        return quoted(f"No lift can be told: {terms.why_no_lift}. ")
+        return f"No lift can be told: {terms.why_no_lift}. "
     how = "looked at" if terms.basis == "view" else "shown"
     counted = f"with {terms.lookback} of history before and {terms.horizon} of follow-up after"
     never = f"No lift can be told: it was never {how} {counted}. "
     always = f"No lift can be told: it was {how} every time, so there is nothing to compare with. "
     empty = "No lift can be told: nobody in this log was in this situation. "
-    return f"""CASE WHEN x.shown IS NULL THEN {quoted(never)} WHEN x.not_shown <= 0 THEN {quoted(always)}
-        ELSE {quoted(empty)} END"""
+    return OneOf((Compared("not_shown", "<=", 0), always), (Known("shown"), empty), otherwise=never)
 
 
-def _source(terms: Terms) -> str:
+def _source(terms: Terms) -> Sentence:
     """Say what brought the item up; how popular it is only where there is no lift to go by."""
     taken = "bought" if terms.goal == "purchase" else "took"
-    return f"""CASE
-        WHEN r.strength > 0
-        THEN 'After ' || trim(coalesce(f.{c.TITLE}, f.{c.ITEM})) || ', one of your last items, others {taken} it. '
-        WHEN r.near THEN 'It is of a category you were in, or shown, last. '
-        WHEN r.lift IS NOT NULL OR r.adds > 0 THEN ''
-        WHEN i.buyers > 0 THEN 'Ranked by the number of its buyers: ' || i.buyers || '. '
-        WHEN i.touchers > 0 THEN 'Ranked by the number of people who touched it: ' || i.touchers || '. '
-        ELSE 'It is in the catalog, and nobody has touched it yet. ' END"""
+    return OneOf(
+        (
+            Compared("strength", ">", 0),
+            ("After ", Text("followed_name"), f", one of your last items, others {taken} it. "),
+        ),
+        (Is("near"), "It is of a category you were in, or shown, last. "),
+        (Known("lift"), ""),
+        (Compared("adds", ">", 0), ""),
+        (Compared("buyers", ">", 0), ("Ranked by the number of its buyers: ", Text("buyers"), ". ")),
+        (Compared("touchers", ">", 0), ("Ranked by the number of people who touched it: ", Text("touchers"), ". ")),
+        otherwise="It is in the catalog, and nobody has touched it yet. ",
+    )
 
 
-def _effect(terms: Terms) -> str:
-    part = "CASE WHEN r.lift IS NULL THEN '' ELSE ', ' || printf('%+.3f', 100 * r.adds) || ' of the figure above' END"
-    return f"""upper(r.said[1]) || r.said[2:] || CASE WHEN r.share_place = 1 THEN '; this is the one people take most ('
-        ELSE '; this is one of those people take (' END || printf('%.0f', 100 * r.share) || ' in 100)'
-        || {part if terms.basis == "view" else "''"} || '.'"""
+def _effect(terms: Terms) -> Sentence:
+    part = OneOf((Known("lift"), (", ", Number("adds", "%+.3f"), " of the figure above")))
+    return (
+        Text("said"),
+        OneOf(
+            (Compared("share_place", "=", 1), "; this is the one people take most ("),
+            otherwise="; this is one of those people take (",
+        ),
+        Number("share", "%.0f"),
+        " in 100)",
+        part if terms.basis == "view" else "",
+        ".",
+    )

@@ -11,7 +11,7 @@ from whybuy import columns as c
 from whybuy.events.behaviors import Behavior
 from whybuy.events.log import EventLog
 from whybuy.recommend.answer import Recommendations
-from whybuy.recommend.batch import recommend_users
+from whybuy.recommend.answerer import Answerer
 from whybuy.recommend.moves import did
 from whybuy.recommend.store import connection, load_events, quoted, write_text
 
@@ -23,7 +23,8 @@ NEWCOMER = "someone new"
 def write_samples(folder: Path, log: EventLog, *, k: int) -> None:
     """Write ``samples.json``: users from the heaviest to the lightest, and one of whom nothing is known."""
     chosen = sample_users(log.users())
-    answers = recommend_users(folder, log, chosen, k)
+    answerer = Answerer.open(folder)
+    answers = [answerer.answer(user_id, k) for user_id in chosen]
     history = _histories(folder, log, chosen)
     catalog = _catalog(folder, answers)
     samples = [

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.covariates import Histories, Items
 from whybuy.recommend.personal.opportunities import CONTROLS_PER_SLATE, QUIET_PER_USER, EventLine, opportunities
 from whybuy.recommend.terms import Terms
@@ -123,10 +124,11 @@ def test_counts_and_times_since_are_those_of_a_loop(happened, asked, window):
     user, thing, ts = (np.array([row[i] for row in happened], np.int64) for i in range(3))
     line = EventLine.of(user, thing, ts)
     u, i, t = (np.array([row[k] for row in asked], np.int64) for k in range(3))
-    counts, since = line.count(u, i, t - window, t), line.since_last(u, i, t)
+    (counts, ever), since = line.past(u, i, t, (window,))
     for k, (a, b, at) in enumerate(asked):
         before = [s for x, y, s in happened if x == a and y == b and s < at]
         assert counts[k] == sum(s >= at - window for s in before)
+        assert ever[k] == len(before)
         assert since[k] == at - max(before) if before else np.isnan(since[k])
 
 
@@ -134,9 +136,11 @@ def test_covariates_know_nothing_of_the_moment_itself_or_later():
     rows = [(0, t * DAY, "view", 0, None, None) for t in (1, 2, 3, 4)] + [(0, 3 * DAY, "purchase", 1, None, None)]
     items = Items(np.array([1, 1, 0]), np.zeros(3, np.int64), np.log([1.0, 2.0, 3.0]))
     at = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([3 * DAY]))
-    names = Histories.of(events(rows), items, (DAY,)).names
-    whole = Histories.of(events(rows), items, (DAY,)).covariates(*at, items)
-    before = Histories.of(events([row for row in rows if row[1] < 3 * DAY]), items, (DAY,)).covariates(*at, items)
+    names = Histories.of(Acts.of(events(rows)), items, (DAY,)).names
+    whole = Histories.of(Acts.of(events(rows)), items, (DAY,)).covariates(*at, items)
+    before = Histories.of(Acts.of(events([row for row in rows if row[1] < 3 * DAY])), items, (DAY,)).covariates(
+        *at, items
+    )
     np.testing.assert_array_equal(whole, before)
     assert whole.shape == (1, len(names))
     found = dict(zip(names, whole[0].tolist(), strict=True))

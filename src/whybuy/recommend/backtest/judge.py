@@ -12,6 +12,7 @@ from whybuy.progress import Report
 from whybuy.recommend.backtest.learn import Learned
 from whybuy.recommend.backtest.slates import Reading, Survey, load_feedback, load_slates
 from whybuy.recommend.backtest.softened import drawn_given_slate, shown_by_rank
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.learn import Known, PersonalLifts
 from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, HAD_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS
@@ -149,7 +150,7 @@ def _ranks(con: duckdb.DuckDBPyConnection, learned: Learned, items: Ints, rounds
     every = np.unique(rounds)
     cells = _CELLS_AT_ONCE if learned.personal is None else _LIFTS_AT_ONCE
     size = max(1, cells // len(items))
-    did = None if learned.personal is None else learned.personal.known(con)
+    did = None if learned.personal is None else learned.personal.known(Acts.of(con))
     for first in range(0, len(every), size):
         block = every[first : first + size]
         at = slice(*np.searchsorted(rounds, [block[0], block[-1] + 1]))

@@ -16,9 +16,10 @@ import pyarrow as pa
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
 from whybuy.recommend.personal import store
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.learn import Known, PersonalLifts, learn_lifts
 from whybuy.recommend.personal.model import Lifts
-from whybuy.recommend.personal.states import N_DIMENSIONS, states
+from whybuy.recommend.personal.states import tastes
 from whybuy.recommend.store import load_shown_events
 from whybuy.recommend.terms import Terms
 
@@ -97,7 +98,7 @@ class Asker:
 
     def about(self, con: duckdb.DuckDBPyConnection) -> "Asker":
         """Return who asks about the people whose events are in ``ev`` now."""
-        return self if self.opened is None else replace(self, known=self.opened.lifts.known(con))
+        return self if self.opened is None else replace(self, known=self.opened.lifts.known(Acts.of(con)))
 
     def load_more_candidates(self, con: duckdb.DuckDBPyConnection, people: tuple[int, int]) -> None:
         """Add to ``candidates`` every item of a small catalog, or those nearest to what a person did."""
@@ -119,8 +120,7 @@ class Asker:
         assert self.opened is not None
         assert self.known is not None
         u = np.asarray(con.execute(f"SELECT u FROM people WHERE {who} ORDER BY u").fetchnumpy()["u"], np.int64)
-        past = states(self.known.past, self.opened.lifts.vectors, u, np.full(len(u), self.now_ms))
-        taste = np.ascontiguousarray(past[:, -N_DIMENSIONS - 1 : -1])
+        taste = tastes(self.known.past, self.opened.lifts.vectors, u, np.full(len(u), self.now_ms))
         known = np.flatnonzero((taste != 0).any(axis=1))
         found = self.opened.nearest.search(taste[known], NEAREST_ITEMS).item
         user = np.repeat(u[known], found.shape[1])

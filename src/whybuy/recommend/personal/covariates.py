@@ -7,12 +7,11 @@ user of yesterday have it too. Nothing at or after the moment counts.
 
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.opportunities import EventLine
-from whybuy.recommend.store import sql_in
 from whybuy.recommend.terms import CART_ACTIONS, VIEW_ACTIONS
 
 Ints = npt.NDArray[np.int64]
@@ -86,16 +85,13 @@ class Histories:
     windows_ms: tuple[int, ...]
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, items: Items, windows_ms: tuple[int, ...]) -> "Histories":
-        """Read the events of the table ``ev``."""
+    def of(cls, acts: Acts, items: Items, windows_ms: tuple[int, ...]) -> "Histories":
+        """Return the lines of what people did and were shown."""
         lines = {}
         for group, actions in GROUPS.items():
-            found = con.execute(
-                f"SELECT u, item, t FROM ev WHERE action IN {sql_in(actions)} AND item IS NOT NULL ORDER BY u, t, item"
-            ).fetchnumpy()
-            user, item, ts = (np.asarray(found[name], np.int64) for name in ("u", "item", "t"))
-            for level, thing in zip(LEVELS, items.things(item), strict=True):
-                lines[level, group] = EventLine.of(user, thing, ts)
+            at = np.flatnonzero(acts.is_of(actions))
+            for level, thing in zip(LEVELS, items.things(acts.item[at]), strict=True):
+                lines[level, group] = EventLine.of(acts.user[at], thing, acts.ts[at])
         return cls(lines, windows_ms)
 
     @property
@@ -117,11 +113,9 @@ class Histories:
         columns: list[npt.NDArray[np.float32]] = []
         for level, thing in zip(LEVELS, items.things(item), strict=True):
             for group in GROUPS:
-                line = self.lines[level, group]
+                counts, since = self.lines[level, group].past(user, thing, ts, self.windows_ms)
                 if level in _COUNTED:
-                    starts = (*(ts - window for window in self.windows_ms), np.full_like(ts, line.origin))
-                    columns += [np.log1p(line.count(user, thing, since, ts)).astype(np.float32) for since in starts]
-                hours = line.since_last(user, thing, ts) / _HOUR_MS
-                lately = np.where(np.isnan(hours), 0.0, 1 / np.sqrt(1 + hours))
+                    columns += [np.log1p(count).astype(np.float32) for count in counts]
+                lately = np.where(np.isnan(since), 0.0, 1 / np.sqrt(1 + since / _HOUR_MS))
                 columns.append(lately.astype(np.float32))
         return np.stack(columns, axis=1)

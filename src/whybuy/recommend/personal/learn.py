@@ -7,14 +7,18 @@ share of them that is drawn.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from whybuy import columns as c
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.covariates import Histories, Items
-from whybuy.recommend.personal.model import LiftModel, Lifts
+from whybuy.recommend.personal.model import Forecast, LiftModel, Lifts
+from whybuy.recommend.personal.network import ItemParts
 from whybuy.recommend.personal.opportunities import Opportunities, first_shown, opportunities
 from whybuy.recommend.personal.states import Past, item_vectors, states
 from whybuy.recommend.personal.trials import Trials
@@ -32,15 +36,15 @@ Parts = Callable[[], Iterator[None]]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What the people of the table ``ev`` did: read once, asked as often as is wanted."""
+    """What people did: read once, asked as often as is wanted."""
 
     histories: Histories
     past: Past
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, items: Items, windows_ms: tuple[int, ...]) -> "Known":
-        """Read the events of the table ``ev``."""
-        return cls(Histories.of(con, items, windows_ms), Past.of(con))
+    def of(cls, acts: Acts, items: Items, windows_ms: tuple[int, ...]) -> "Known":
+        """Return what ``acts`` tell."""
+        return cls(Histories.of(acts, items, windows_ms), Past.of(acts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +63,30 @@ class PersonalLifts:
     windows_ms: tuple[int, ...]
     horizon_ms: int
 
-    def known(self, con: duckdb.DuckDBPyConnection) -> Known:
-        """Return what the people of the table ``ev`` did."""
-        return Known.of(con, self.items, self.windows_ms)
+    def known(self, acts: Acts) -> Known:
+        """Return what ``acts`` tell of people."""
+        return Known.of(acts, self.items, self.windows_ms)
 
     def of(self, known: Known, user: Ints, item: Ints, ts: Ints, *, intervals: bool = True) -> Lifts:
         """Return the lifts (n,) of showing ``item`` to ``user`` at ``ts``, (n,) each, given what was done before."""
+        return self.model.lifts(self.forecast(known, user, item, ts), intervals=intervals)
+
+    def forecast(self, known: Known, user: Ints, item: Ints, ts: Ints) -> Forecast:
+        """Return what the networks say of the same; see :meth:`of`."""
         asked = Opportunities.asked(user, item, ts)
-        trials = trials_of(known, asked, self.items, self.vectors, self.horizon_ms)
-        return self.model.predict(trials, intervals=intervals)
+        trials = trials_of(known, asked, self.items, self.vectors, self.horizon_ms, features=self.features)
+        return self.model.forecast(trials, self.parts)
+
+    @cached_property
+    def features(self) -> Covariates:
+        """(n_items, d) what is known of every item."""
+        return features_of(self.items, self.vectors)
+
+    @cached_property
+    def parts(self) -> tuple[ItemParts, ...]:
+        """What each network says of all items, computed once."""
+        with torch.no_grad():
+            return tuple(network.of_items(torch.as_tensor(self.features)) for network in self.model.networks)
 
 
 def learn_lifts(
@@ -93,18 +112,19 @@ def draw(
     items = load_catalog(con)
     counts, first, n_slates = [], np.full(len(items), np.iinfo(np.int64).max), 0
     for _ in parts():
-        counts.append(Past.of(con).together(len(items)))
+        counts.append(Past.of(Acts.of(con)).together(len(items)))
         first = np.minimum(first, first_shown(con, len(items)))
         n_slates += con.execute(
             "SELECT count(*) FROM (SELECT DISTINCT u, t FROM ev WHERE action = 'impression')"
         ).fetchall()[0][0]
     vectors = item_vectors(counts)
+    features = features_of(items, vectors)
     rng, share = np.random.default_rng(seed), min(1.0, _MOST_SLATES / max(1, n_slates))
     drawn = []
     for _ in parts():
         found = opportunities(con, first, terms, rng, share=share)
-        known = Known.of(con, items, windows_ms)
-        drawn.append(trials_of(known, found, items, vectors, terms.horizon_ms))
+        known = Known.of(Acts.of(con), items, windows_ms)
+        drawn.append(trials_of(known, found, items, vectors, terms.horizon_ms, features=features))
     return drawn, items, vectors
 
 
@@ -123,14 +143,32 @@ def load_catalog(con: duckdb.DuckDBPyConnection) -> Items:
     )
 
 
-def trials_of(known: Known, found: Opportunities, items: Items, vectors: Covariates, horizon_ms: int) -> Trials:
-    """Return opportunities with what was known just before each."""
+def features_of(items: Items, vectors: Covariates) -> Covariates:
+    """Return (n_items, d) what is known of every item."""
+    return np.concatenate([items.features(), vectors], axis=1)
+
+
+def trials_of(
+    known: Known,
+    found: Opportunities,
+    items: Items,
+    vectors: Covariates,
+    horizon_ms: int,
+    *,
+    features: Covariates | None = None,
+) -> Trials:
+    """Return opportunities with what was known just before each.
+
+    Parameters
+    ----------
+    features : of all items, where they were made before
+    """
     span = int(found.ts.max(initial=0)) + 1
     _, first, moment = np.unique(found.user * span + found.ts, return_index=True, return_inverse=True)
     pair = known.histories.covariates(found.user, found.item, found.ts, items)
     return Trials(
         state=states(known.past, vectors, found.user[first], found.ts[first]),
-        features=np.concatenate([items.features(), vectors], axis=1),
+        features=features_of(items, vectors) if features is None else features,
         pair=np.concatenate([pair, found.quiet[:, None].astype(np.float32)], axis=1),
         moment=moment.reshape(-1).astype(np.int64),
         item=found.item,

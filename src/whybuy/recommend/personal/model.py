@@ -13,13 +13,15 @@ An interval is about this person and this item. It has in it the posterior of th
 were taught by other people (a jackknife over folds), and how far the person's own chance lies from the forecast.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from whybuy.recommend.personal.network import Network, Rates, rates_of, taught
+from whybuy.recommend.personal.network import ItemParts, Network, Rates, rates_of, taught
 from whybuy.recommend.personal.ratios import Ratios, ratios
 from whybuy.recommend.personal.trials import Trials
 
@@ -46,6 +48,18 @@ class Lifts:
     high: Floats
     p_shown: Floats
     p_not_shown: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What every network says of trials of ``item`` (n,)."""
+
+    item: Ints
+    by_fold: tuple[Rates, ...]
+
+    def rows(self, at: Ints) -> "Forecast":
+        """Return the trials ``at`` (m,)."""
+        return Forecast(self.item[at], tuple(Rates(one.not_shown[at], one.shown[at]) for one in self.by_fold))
 
 
 @dataclass(frozen=True)
@@ -82,37 +96,57 @@ class LiftModel:
             n_shown=np.bincount(trials.item[trials.shown], minlength=len(trials.features)),
         )
 
-    def predict(self, asked: Trials, *, intervals: bool = True) -> Lifts:
-        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at.
+    def predict(self, asked: Trials) -> Lifts:
+        """Return the lifts of the trials ``asked`` about, (n,) each; what became of them is not looked at."""
+        return self.lifts(self.forecast(asked))
+
+    def forecast(self, asked: Trials, parts: Sequence[ItemParts] | None = None) -> Forecast:
+        """Return what the networks say of the trials ``asked`` about.
+
+        Parameters
+        ----------
+        parts : what each network says of all items, where that was computed before
+        """
+        rows = np.arange(len(asked))
+        of_items: Sequence[ItemParts | None] = [None] * len(self.networks) if parts is None else parts
+        every = zip(self.networks, of_items, strict=True)
+        return Forecast(asked.item, tuple(rates_of(network, asked, rows, part) for network, part in every))
+
+    def lifts(self, found: Forecast, *, intervals: bool = True) -> Lifts:
+        """Return the lifts of what was forecast, (n,) each.
 
         Parameters
         ----------
         intervals : whether their ends are wanted, which take longer than all the rest; NaN where not
         """
-        rows = np.arange(len(asked))
-        parts = [rates_of(network, asked, rows) for network in self.networks]
-        rates = Rates(*(np.mean([getattr(part, name) for part in parts], axis=0) for name in ("not_shown", "shown")))
-        theta = self.ratios.mean[asked.item]
+        every = found.by_fold
+        rates = Rates(*(np.mean([getattr(one, name) for one in every], axis=0) for name in ("not_shown", "shown")))
+        theta = self.ratios.mean[found.item]
         lift = theta * rates.shown - rates.not_shown
-        low = high = np.full(len(asked), np.nan)
+        low = high = np.full(len(found.item), np.nan)
         if intervals:
-            by_fold = np.stack([theta * part.shown - part.not_shown for part in parts])
+            by_fold = np.stack([theta * one.shown - one.not_shown for one in every])
             error = np.sqrt((N_FOLDS - 1) ** 2 / N_FOLDS * by_fold.var(axis=0, ddof=1))
-            low, high = self._quantiles(rates, asked.item)
+            low, high = self._quantiles(rates, found.item)
             low, high = (lift + side * np.hypot(end - lift, Z * error) for side, end in ((-1, low), (1, high)))
         return Lifts(lift, low, high, np.clip(rates.not_shown + lift, 0, 1), rates.not_shown)
 
-    def _quantiles(self, rates: Rates, item: Ints) -> tuple[Floats, Floats]:
-        """Return (n,) quantiles of the lift over the item's ratio and the person's own chance, independent."""
+    @cached_property
+    def own_chance(self) -> Floats:
+        """(n_levels,) quantiles of a person's own chance, as a share of the forecast."""
         spread = self.spread + UNSEEN
         own = stats.gamma.ppf(_LEVELS, 1 / spread) * spread
-        own = own / own.mean()
-        theta = self.ratios.quantiles(_LEVELS)
+        return np.asarray(own / own.mean(), float)
+
+    def _quantiles(self, rates: Rates, item: Ints) -> tuple[Floats, Floats]:
+        """Return (n,) quantiles of the lift over the item's ratio and the person's own chance, independent."""
+        items, place = np.unique(item, return_inverse=True)
+        theta = self.ratios.quantiles(_LEVELS, items)[place]
         low, high = np.empty(len(item)), np.empty(len(item))
         for first in range(0, len(item), 20_000):
             at = slice(first, first + 20_000)
-            change = theta[item[at]] * rates.shown[at, None] - rates.not_shown[at, None]
-            every = (change[:, :, None] * own).reshape(len(change), -1)
+            change = theta[at] * rates.shown[at, None] - rates.not_shown[at, None]
+            every = (change[:, :, None] * self.own_chance).reshape(len(change), -1)
             low[at], high[at] = np.quantile(every, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
         return low, high
 

@@ -13,6 +13,7 @@ posterior.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,15 @@ _EPOCHS, _LEARNING_RATE, _FASTER = 8, 5e-3, 4.0
 _BATCH, _FEWEST_STEPS = 8192, 900
 _ROWS_AT_ONCE = 200_000
 _LEAST = float(np.log(1e-9))
+
+
+class ItemParts(NamedTuple):
+    """What a network says of every item by its features alone, (n_items, width) each."""
+
+    vector: Tensor
+    pair_vector: Tensor
+    rate: Tensor
+    change: Tensor
 
 
 class Network(nn.Module):
@@ -70,23 +80,29 @@ class Network(nn.Module):
             if name in ("own_pair_vector", "own_rate", "own_change") or name.startswith(("rate", "change")):
                 nn.init.zeros_(part.weight)
 
+    def of_items(self, features: Tensor) -> ItemParts:
+        """Return what the items' ``features`` (n_items, n_features) say."""
+        return ItemParts(
+            self.vector(features), self.pair_vector(features), self.rate(features), self.change_of_features(features)
+        )
+
     def forward(
-        self, state: Tensor, moment: Tensor, item: Tensor, features: Tensor, pair: Tensor
+        self, state: Tensor, moment: Tensor, item: Tensor, parts: ItemParts, pair: Tensor
     ) -> tuple[Tensor, ...]:
         """Return (n,) log mu0, and (n,) what showing adds to it but for the item's own part.
 
         Parameters
         ----------
         state : (n_moments, n_state); moment : (n,) which of them; item : (n,)
-        features : (n_items, n_features); pair : (n, n_pair)
+        parts : of all items; pair : (n, n_pair)
         """
         person = (self.person(state) + self.curved_person(state))[moment]
-        match = person * (self.own_vector(item) + self.vector(features)[item]) / 4
+        match = person * (self.own_vector(item) + parts.vector[item]) / 4
         between = self.between(pair) + self.curved_between_out(self.curved_between(pair))
-        of_pair = between * (self.own_pair_vector(item) + self.pair_vector(features)[item]) / 4
-        rate = self.own_rate(item) + self.rate(features)[item] + self.rate_of_person(state)[moment]
+        of_pair = between * (self.own_pair_vector(item) + parts.pair_vector[item]) / 4
+        rate = self.own_rate(item) + parts.rate[item] + self.rate_of_person(state)[moment]
         log_mu0 = (rate + self.rate_of_pair(pair))[:, 0] + match.sum(dim=1) + of_pair.sum(dim=1)
-        change = self.change_of_features(features)[item] + self.change_of_person(state)[moment]
+        change = parts.change[item] + self.change_of_person(state)[moment]
         change = change + self.change_of_pair(pair) + self.change_of_match(match.detach())
         return log_mu0, change[:, 0]
 
@@ -120,7 +136,7 @@ def taught(trials: Trials, rows: Ints, *, seed: int = 7) -> Network:
         for first in range(0, len(rows), batch):
             at = order[first : first + batch]
             moments, place = torch.unique(moment[at], return_inverse=True)
-            log_mu0, change = network(state[moments], place, item[at], features, pair[at])
+            log_mu0, change = network(state[moments], place, item[at], network.of_items(features), pair[at])
             log_mu1 = log_mu0.detach() + change + network.own_change(item[at])[:, 0]
             log_mu = torch.where(shown[at], log_mu1, log_mu0).clamp(_LEAST, 0)
             loss = (weight[at] * (log_mu.exp() - y[at] * log_mu)).sum() / len(at)
@@ -147,15 +163,21 @@ def _optimizer(network: Network, n_steps: int) -> tuple[torch.optim.Optimizer, t
 
 
 @torch.no_grad()
-def rates_of(network: Network, trials: Trials, rows: Ints) -> Rates:
-    """Return the rates of the trials ``rows``, (n,) each."""
-    state, features = torch.as_tensor(trials.state), torch.as_tensor(trials.features)
+def rates_of(network: Network, trials: Trials, rows: Ints, parts: ItemParts | None = None) -> Rates:
+    """Return the rates of the trials ``rows``, (n,) each.
+
+    Parameters
+    ----------
+    parts : what the network says of the trials' items, where that was computed before
+    """
+    state = torch.as_tensor(trials.state)
+    parts = network.of_items(torch.as_tensor(trials.features)) if parts is None else parts
     found: list[list[Tensor]] = [[], []]
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         at = rows[first : first + _ROWS_AT_ONCE]
         pair, item, moment = (torch.as_tensor(x[at]) for x in (trials.pair, trials.item, trials.moment))
         moments, place = torch.unique(moment, return_inverse=True)
-        log_mu0, change = network(state[moments], place, item, features, pair)
+        log_mu0, change = network(state[moments], place, item, parts, pair)
         found[0].append(log_mu0)
         found[1].append(log_mu0 + change)
     not_shown, shown = (

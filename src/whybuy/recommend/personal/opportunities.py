@@ -14,7 +14,7 @@ The logged probability p is that of the item in its slot, and no log holds it fo
 items holds the item is taken to be 1 - (1 - p)^k, as if all slots were filled like the one it was in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,19 +214,21 @@ class EventLine:
         pairs = np.unique(pair)
         return cls(pairs, np.sort(np.searchsorted(pairs, pair) * span + (ts - origin)), n_things, origin, span)
 
-    def count(self, user: Ints, thing: Ints, since: Ints, until: Ints) -> Ints:
-        """Return (n,) how many events of the pair lie in [since, until)."""
-        place, known = self._place(user, thing)
-        low, high = (np.searchsorted(self.key, place * self.span + self._inside(t)) for t in (since, until))
-        return np.where(known, high - low, 0)
+    def past(self, user: Ints, thing: Ints, ts: Ints, windows_ms: Sequence[int]) -> tuple[list[Ints], Floats]:
+        """Return what each pair had done strictly before ``ts``, (n,) each.
 
-    def since_last(self, user: Ints, thing: Ints, ts: Ints) -> Floats:
-        """Return (n,) milliseconds since the pair's last event strictly before ``ts``; NaN where there is none."""
+        Returns
+        -------
+        how many events within each window, and last how many ever; milliseconds since the last, NaN where there is none
+        """
         place, known = self._place(user, thing)
-        before = np.searchsorted(self.key, place * self.span + self._inside(ts)) - 1
-        has = known & (before >= np.searchsorted(self.key, place * self.span))
-        last = self.key[np.where(has, before, 0)] % self.span + self.origin if len(self.key) else np.zeros(len(ts))
-        return np.where(has, ts - last, np.nan)
+        start = np.searchsorted(self.key, place * self.span)
+        until = np.searchsorted(self.key, place * self.span + self._inside(ts))
+        since = [np.searchsorted(self.key, place * self.span + self._inside(ts - window)) for window in windows_ms]
+        counts = [np.where(known, until - first, 0) for first in (*since, start)]
+        has = counts[-1] > 0
+        last = self.key[np.where(has, until - 1, 0)] % self.span + self.origin if len(self.key) else np.zeros(len(ts))
+        return counts, np.where(has, ts - last, np.nan)
 
     def _place(self, user: Ints, thing: Ints) -> tuple[Ints, Bools]:
         if not len(self.pairs):
@@ -237,4 +239,4 @@ class EventLine:
         return place, known
 
     def _inside(self, ts: Ints) -> Ints:
-        return np.clip(ts - self.origin, 0, self.span - 1)
+        return np.minimum(np.maximum(ts - self.origin, 0), self.span - 1)  # np.clip costs five times as much on few

@@ -15,12 +15,14 @@ approach to indirect estimation problems (JRSS B, 1990).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 LOG_GRID = np.linspace(-4.0, 6.0, 201)
 _STEPS = 200
@@ -41,14 +43,15 @@ class Ratios:
     prior: Floats
     posterior: Floats
 
-    @property
+    @cached_property
     def mean(self) -> Floats:
         """(n_items,) posterior mean of the ratio."""
         return np.asarray(self.posterior @ np.exp(LOG_GRID), float)
 
-    def quantiles(self, levels: Floats) -> Floats:
-        """Return (n_items, n_levels) posterior quantiles."""
-        cumulated = self.posterior.cumsum(axis=1) / self.posterior.sum(axis=1, keepdims=True)
+    def quantiles(self, levels: Floats, item: Ints | None = None) -> Floats:
+        """Return (n, n_levels) posterior quantiles of ``item`` (n,), of all items where None."""
+        posterior = self.posterior if item is None else self.posterior[item]
+        cumulated = posterior.cumsum(axis=1) / posterior.sum(axis=1, keepdims=True)
         place = [(cumulated < level - 1e-12).sum(axis=1) for level in levels]
         return np.exp(LOG_GRID[np.minimum(np.stack(place, axis=1), len(LOG_GRID) - 1)])
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.personal.covariates import Items
 from whybuy.recommend.personal.learn import Known, draw, trials_of
 from whybuy.recommend.personal.network import Network, rates_of, taught
@@ -143,7 +144,7 @@ def of_shard(con: duckdb.DuckDBPyConnection, model: ShowingModel, terms: Terms) 
            ORDER BY u, t, item"""
     ).fetchnumpy()
     u, t, item, k = (np.asarray(shown[name], np.int64) for name in ("u", "t", "item", "k"))
-    known = Known.of(con, model.items, windows_ms(terms))
+    known = Known.of(Acts.of(con), model.items, windows_ms(terms))
     chance = np.minimum(model.of(known, u, item, t, terms.horizon_ms), _SURE)
     return pa.table({"u": u.astype(np.int32), "t": t, "item": item.astype(np.int32), "p": 1 - (1 - chance) ** (1 / k)})
 

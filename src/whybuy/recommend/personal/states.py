@@ -10,13 +10,12 @@ past is in it, whoever is new has one as soon as there is an event.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
-from whybuy.recommend.store import sql_in
+from whybuy.recommend.personal.acts import Acts
 from whybuy.recommend.terms import CART_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS
 
 Ints = npt.NDArray[np.int64]
@@ -46,15 +45,10 @@ class Past:
     of_kind: tuple[npt.NDArray[np.bool_], ...]
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection) -> "Past":
-        """Read the events of the table ``ev``."""
-        kinds = ", ".join(f"action IN {sql_in(kind)} AS k{n}" for n, kind in enumerate(KINDS))
-        found = con.execute(
-            f"""SELECT u, item, t, {kinds} FROM ev WHERE action IN {sql_in(TOUCH_ACTIONS)} AND item IS NOT NULL
-                ORDER BY u, t, item, action"""
-        ).fetchnumpy()
-        user, item, ts = (np.asarray(found[name], np.int64) for name in ("u", "item", "t"))
-        return cls(user, item, ts, tuple(np.asarray(found[f"k{n}"], bool) for n in range(len(KINDS))))
+    def of(cls, acts: Acts) -> "Past":
+        """Return what is of any kind."""
+        at = np.flatnonzero(acts.is_of(KINDS[-1]))
+        return cls(acts.user[at], acts.item[at], acts.ts[at], tuple(acts.is_of(kind)[at] for kind in KINDS))
 
     def together(self, n_items: int) -> sparse.csr_matrix:
         """Return (n_items, n_items) how much pairs of items were met by the same people; shards add up."""
@@ -85,6 +79,11 @@ def states(past: Past, vectors: Covariates, user: Ints, ts: Ints) -> Covariates:
     """Return (n, d) the states of users just before ``ts``: by kind the vector, and the log of how many events."""
     parts = [_of_some(past, some, vectors, user, ts) for some in past.of_kind]
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def tastes(past: Past, vectors: Covariates, user: Ints, ts: Ints) -> Covariates:
+    """Return (n, d) the vectors of everything that users did just before ``ts``; zeros where they did nothing."""
+    return np.ascontiguousarray(_of_some(past, past.of_kind[-1], vectors, user, ts)[:, :-1], np.float32)
 
 
 def _of_some(past: Past, some: npt.NDArray[np.bool_], vectors: Covariates, user: Ints, ts: Ints) -> Floats:
