@@ -1,4 +1,4 @@
-"""Five ways to learn by how much a treatment changes each person's outcome, from one set of nuisances.
+"""Six ways to learn by how much a treatment changes each person's outcome, from one set of nuisances.
 
 ``s`` one outcome model that reads the arm as a column, asked twice. Shrinks effects to 0, good where there are few.
 ``t`` one outcome model per arm, subtracted. Good where arms have little in common and there are people enough.
@@ -6,6 +6,8 @@
       propensity. Good where one arm is small.
 ``r`` residual outcome over residual treatment, weighted by the latter's square.
 ``dr`` the doubly robust score of everybody, learned as it is.
+``sx`` the mean of S and X. What S smooths away X finds, and where X follows noise S does not: their errors have little in
+      common, so the mean is nearer to the truth than either in most logs.
 
 Nuisances are predicted out of fold, folds are by user. Which one is right for a log is not known beforehand:
 :mod:`whybuy.campaign.uplift.choice` asks people who did not teach them.
@@ -53,6 +55,13 @@ class Lesson:
         self.rows, self.seed = rows, seed
         self.bins = Bins(rows.X, rows.folds(N_FOLDS), seed=seed)
         self.binary = is_binary(rows.Y)
+        self._learned: dict[str, EffectModel] = {}
+
+    def learned(self, name: str) -> EffectModel:
+        """Return what a learner of :data:`LEARNERS` makes of the lesson, taught once."""
+        if name not in self._learned:
+            self._learned[name] = LEARNERS[name](self)
+        return self._learned[name]
 
     @cached_property
     def arms(self) -> tuple[Ensemble, Ensemble]:
@@ -64,7 +73,7 @@ class Lesson:
     @cached_property
     def assignment(self) -> Ensemble:
         """Who is treated; asked only where it is not known."""
-        return self.bins.learn(self.rows.T, PROPENSITY, binary=True, stop=True)
+        return self.bins.learn(self.rows.T, PROPENSITY, binary=True)
 
     @cached_property
     def own(self) -> Foretold:
@@ -106,7 +115,7 @@ def x_learner(lesson: Lesson) -> EffectModel:
     """Return effects imputed with the other arm's model, learned in each arm and mixed by the propensity."""
     T, Y, own = lesson.rows.T, lesson.rows.Y, lesson.own
     imputed = np.where(T > 0, Y - own.mu0, own.mu1 - Y)
-    control, treated = (lesson.bins.learn(imputed, EFFECT, use=use, stop=True) for use in (T < 1, T > 0))
+    control, treated = (lesson.bins.learn(imputed, EFFECT, use=use) for use in (T < 1, T > 0))
     # Any mixture is right; where propensities are known, those of other people need not be.
     share = float(own.e.mean())
     assignment = lesson.assignment if lesson.rows.e is None else None
@@ -122,17 +131,24 @@ def r_learner(lesson: Lesson) -> EffectModel:
     """Return effects that explain the residual outcome by the residual treatment."""
     own, rows = lesson.own, lesson.rows
     RT, RY = rows.T - lesson.weighable, rows.Y - own.m
-    return lesson.bins.learn(RY / RT, EFFECT, weight=RT**2, stop=True)
+    return lesson.bins.learn(RY / RT, EFFECT, weight=RT**2)
 
 
 def dr_learner(lesson: Lesson) -> EffectModel:
     """Return effects learned from everybody's doubly robust score."""
     own, rows = lesson.own, lesson.rows
     scores = doubly_robust_scores(rows.T, rows.Y, lesson.weighable, own.mu0, own.mu1)
-    return lesson.bins.learn(scores, EFFECT, stop=True)
+    return lesson.bins.learn(scores, EFFECT)
+
+
+def sx_learner(lesson: Lesson) -> EffectModel:
+    """Return the mean of what S and X foretell."""
+    s, x = lesson.learned("s"), lesson.learned("x")
+    return lambda X: (s(X) + x(X)) / 2
 
 
 LEARNERS: dict[str, Callable[[Lesson], EffectModel]] = {
+    "sx": sx_learner,
     "s": s_learner,
     "t": t_learner,
     "x": x_learner,
