@@ -10,10 +10,10 @@ to what it foretold, both with nuisances of the other folds too:
 
 Both are noisy, and picking the best of six by noise loses more than it finds. So the first learner that was asked for
 (the mean of S and X, unless said otherwise) stays, unless another beats it in both: an R-loss lower by more than 1.96
-standard errors, and a higher policy value; of several such, the one of the highest policy value. Effects are then put to
-scale by the line a + b tau of least R-loss, with b drawn towards 1 by as much as it is uncertain, and at least 0. None of
-these numbers is the answer: the winner of a contest looks better than it is, so the answer is computed on people who
-took no part in it.
+standard errors, and a higher policy value; of several such, the one of the highest policy value. Effects are then put
+to scale by the line a + b tau of least R-loss, with b drawn towards 1 by as much as it is uncertain, and at least 0.
+None of these numbers is the answer: the winner of a contest looks better than it is, so the answer is computed on
+people who took no part in it.
 
 Source: Nie and Wager (Biometrika, 2021), equation 4; Schuler, Baiocchi, Tibshirani and Shah, A comparison of methods
 for model selection when estimating individual treatment effects (arXiv:1804.05146, 2018).
@@ -131,7 +131,12 @@ def _best(candidates: tuple[Candidate, ...]) -> Candidate:
 
 
 def _to_scale(rows: UpliftRows, tau: Float64, judging: Foretold) -> _Scale:
-    """Return the line a + b tau of least R-loss, b ~ N(1, 1) beforehand; one effect for everybody where b is below 0."""
+    """Return the line a + b tau of least R-loss, b ~ N(1, 1) beforehand; one effect for everybody where b is below 0.
+
+    Parameters
+    ----------
+    tau : (n,) foretold effects, by learners that did not see the person
+    """
     RT, RY = rows.T - judging.e, rows.Y - judging.m
     average = float(RT @ RY / (RT @ RT))
     middle = float(np.average(tau, weights=RT**2))

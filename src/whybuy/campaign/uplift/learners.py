@@ -6,8 +6,8 @@
       propensity. Good where one arm is small.
 ``r`` residual outcome over residual treatment, weighted by the latter's square.
 ``dr`` the doubly robust score of everybody, learned as it is.
-``sx`` the mean of S and X. What S smooths away X finds, and where X follows noise S does not: their errors have little in
-      common, so the mean is nearer to the truth than either in most logs.
+``sx`` the mean of S and X. What S smooths away X finds, and where X follows noise S does not: their errors have little
+      in common, so the mean is nearer to the truth than either in most logs.
 
 Nuisances are predicted out of fold, folds are by user. Which one is right for a log is not known beforehand:
 :mod:`whybuy.campaign.uplift.choice` asks people who did not teach them.
