@@ -66,7 +66,7 @@ def test_known_chances_near_0_are_refused_too():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learners": ("s", "causal forest")}, r"'causal forest'.*one or more of s, t, x, r, dr"),
+        ({"learners": ("s", "causal forest")}, r"'causal forest'.*one or more of sxr, s, t, x, r, dr"),
         ({"learners": ()}, r"one or more of"),
         ({"share_judging": 1.0}, r"share_judging=1\. .*some users teach"),
     ],

@@ -43,7 +43,8 @@ def uplift(  # noqa: PLR0913 - the columns, their design, and what is tried
         were not assigned at random: it is then estimated, unconfoundedness is assumed and said, and raw counts are not
         shown
     users : (n,) whom folds, parts and errors are by; every row is its own user where None
-    learners : of "s", "t", "x", "r", "dr"
+    learners : of "sxr" (half S, a quarter X and R each), "s", "t", "x", "r", "dr"; the first stays unless another beats
+        it in both questions of :mod:`whybuy.campaign.uplift.choice`
     share_judging : of the users, from .1 to .9
     normalization : of the areas of counted curves, "per person", "perfect" (scikit-uplift's) or "final" (CausalML's)
     seed : of trees and half-samples

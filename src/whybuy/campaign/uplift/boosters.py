@@ -3,8 +3,9 @@
 A target is learned once per fold, on the other folds. The rows themselves are so predicted by trees that did not see
 their user, and new people by the mean of all folds' trees, which is steadier than one fit on everybody.
 
-Effects are far smaller than the noise around them, and how many trees they bear depends on the log. So effects are
-boosted until the fold left out is foretold no better, down to no tree at all: one effect for everybody.
+Effects are far smaller than the noise around them, and how many trees they bear depends on the log, as it does for
+outcomes. So everything is boosted until the fold left out is foretold no better, down to no tree at all: one effect for
+everybody.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,15 @@ from whybuy.causal.learners import BoostingPlan, fixed_parameters
 
 Bools = npt.NDArray[np.bool_]
 
-OUTCOME = BoostingPlan(rounds=60, learning_rate=0.1, leaves=8, min_rows_in_leaf=40, share_of_columns=0.5, l2=10.0)
-"""What people do in either arm."""
+OUTCOME = BoostingPlan(rounds=400, learning_rate=0.1, leaves=8, min_rows_in_leaf=40, share_of_columns=0.5, l2=10.0)
+"""What people do in either arm: some logs bear twenty trees, and some four hundred."""
 PROPENSITY = BoostingPlan(rounds=300, learning_rate=0.1, leaves=8, min_rows_in_leaf=20, share_of_columns=0.5, l2=1.0)
 """Who is treated: as many trees as help, for some that stop short of 0 and 1 would hide that nobody had a choice."""
 EFFECT = BoostingPlan(rounds=300, learning_rate=0.05, leaves=3, min_rows_in_leaf=80, share_of_columns=0.5, l2=20.0)
 """By what the treatment changes it."""
 PATIENCE = 20
+THREADS = 2
+"""The trees are small: more threads would wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +71,26 @@ class Bins:
 
     def __init__(self, X: Float64, fold: Ints, *, seed: int) -> None:
         self.X, self.fold = X, fold
-        self.fixed = {**fixed_parameters(threads=2, seed=seed), "objective": "regression"}
+        self.fixed = {**fixed_parameters(threads=THREADS, seed=seed), "objective": "regression"}
         self._all = lgb.Dataset(X, label=np.zeros(len(X)), params=self.fixed).construct()
 
     def learn(
         self, y: Float64, plan: BoostingPlan, *, use: Bools | None = None, weight: Float64 | None = None,
-        binary: bool = False, stop: bool = False,
+        binary: bool = False,
     ) -> Ensemble:  # fmt: skip
-        """Return the trees of every fold that foretell ``y`` (n,).
+        """Return the trees of every fold that foretell ``y`` (n,), as many as foretell the fold left out best.
 
         Parameters
         ----------
         use : (n,) rows that teach; all where None
         weight : (n,) of the rows; equal where None
-        stop : whether to stop where the fold left out is foretold best
         """
         use = np.ones(len(y), bool) if use is None else use
         weight = np.ones(len(y)) if weight is None else weight
         members = []
         for k in range(int(self.fold.max()) + 1):
             taught, judging = (np.flatnonzero(use & side) for side in (self.fold != k, self.fold == k))
-            members.append(self._boost(y, weight, taught, judging if stop else None, plan, binary=binary))
+            members.append(self._boost(y, weight, (taught, judging), plan, binary=binary))
         return Ensemble(members)
 
     def out_of_fold(self, ensemble: Ensemble) -> Float64:
@@ -99,20 +101,17 @@ class Bins:
         return out
 
     def _boost(
-        self, y: Float64, weight: Float64, taught: Ints, judging: Ints | None, plan: BoostingPlan, *, binary: bool
+        self, y: Float64, weight: Float64, rows: tuple[Ints, Ints], plan: BoostingPlan, *, binary: bool
     ) -> Trees:
+        taught, judging = rows
         parameters = {**self.fixed, **plan.parameters(), "objective": "binary" if binary else "regression"}
         start = float(np.average(y[taught], weights=weight[taught]))
         if binary:
             # A row's worth of doubt: an arm without any response has a finite logit.
             start = float(logit((start * len(taught) + 0.5) / (len(taught) + 1)))
         booster = lgb.Booster(parameters, self._part(y, weight, taught, start))
-        if judging is not None:
-            booster.add_valid(self._part(y, weight, judging, start), "left out")
-            return Trees(start, booster, _rounds_that_help(booster, plan), binary)
-        for _ in range(plan.rounds):
-            booster.update()
-        return Trees(start, booster, plan.rounds, binary)
+        booster.add_valid(self._part(y, weight, judging, start), "left out")
+        return Trees(start, booster, _rounds_that_help(booster, plan), binary)
 
     def _part(self, y: Float64, weight: Float64, rows: Ints, start: float) -> lgb.Dataset:
         part = self._all.subset(rows.tolist()).construct()

@@ -39,7 +39,7 @@ def learn_effect(
     use : (n,) rows that teach; all where None
     weight : (n,) of the rows; equal where None
     """
-    trees = bins.learn(target, EFFECT, use=use, weight=weight, stop=True)
+    trees = bins.learn(target, EFFECT, use=use, weight=weight)
     line = _line(bins, target, np.ones(len(target)) if weight is None else weight, use)
     return lambda X: (trees(X) + with_intercept(X) @ line) / 2
 
