@@ -56,7 +56,7 @@ def test_the_report_shows_it_until_its_scan_is_stale(shop, built, made):  # noqa
     assert rebuilt(built, run) == ["report"]
     assert run.certificate(made_from=run.made_from("scan")) is not None
     other = pipeline(shop, behavior={"epochs": 1})
-    assert rebuilt(built, other) == ["model", "scan", "confirm", "recommend", "report"]
+    assert rebuilt(built, other) == ["model", "scan", "confirm", "recommend", "campaign", "report"]
     assert other.certificate(made_from=other.made_from("scan")) is None
     assert rebuilt(built, other) == []
     certified.certify(other, PLAN)

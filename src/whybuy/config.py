@@ -48,6 +48,7 @@ def _checked_duration(text: str) -> str:
 Duration = Annotated[str, AfterValidator(_checked_duration)]
 EngineName = Literal["local", "spark"]
 TimeKind = Literal["auto", "s", "ms", "us", "ns", "text", "order"]
+By = Literal["purchases", "revenue", "margin"]
 
 
 class _Table(BaseModel):
@@ -208,6 +209,17 @@ class RecommendConfig(_Table):
     """At most so many items of one category in an answer."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of what is drawn where the answers explore."""
+    by: By = "purchases"
+    """What a purchase counts when items are ranked by what showing adds: itself, its price, or what is kept of it."""
+    margins: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    """Share of the price that is kept, by category (and all below it); "*" for the others."""
+
+    @model_validator(mode="after")
+    def _margins_known(self) -> "RecommendConfig":
+        if self.by == "margin" and not self.margins:
+            message = 'by = "margin" needs [recommend.margins], as in "*" = 0.3'
+            raise ValueError(message)
+        return self
 
 
 class OfferConfig(_Table):

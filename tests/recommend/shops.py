@@ -52,6 +52,7 @@ def write_log(
     window: tuple[int, int] | None = None,
     out_of_stock: Sequence[str] = (),
     titles: dict[str, str] | None = None,
+    prices: dict[str, float] | None = None,
     idle_users: Sequence[str] = (),
     has_times: bool = True,
 ) -> Log:
@@ -72,7 +73,7 @@ def write_log(
         columns[c.ACTION] = columns[c.ACTION].dictionary_encode()
         paths.append(folder / "shards" / f"shard-{number:05d}.parquet")
         pq.write_table(pa.table(columns), paths[-1])
-    _write_items(folder, events, items, out_of_stock, titles or {})
+    _write_items(folder, events, items, out_of_stock, titles or {}, prices or {})
     per_user = events.groupby(c.USER)[c.TIME_MS].agg(["size", "min", "max"]).reset_index()
     per_user.columns = [c.USER, c.N_EVENTS, "first_ms", "last_ms"]
     idle = pd.DataFrame({c.USER: list(idle_users), c.N_EVENTS: 0})
@@ -89,14 +90,16 @@ def write_log(
     return Log(folder, tuple(paths), quality)
 
 
-def _write_items(folder: Path, events: pd.DataFrame, items: dict, out_of_stock: Sequence[str], titles: dict) -> None:
+def _write_items(
+    folder: Path, events: pd.DataFrame, items: dict, out_of_stock: Sequence[str], titles: dict, prices: dict
+) -> None:
     counts = events[c.ITEM].value_counts()
     frame = pd.DataFrame(
         {
             c.ITEM: list(items),
             c.CATEGORY: pd.Series(list(items.values()), dtype="str"),
             c.BRAND: pd.Series([None] * len(items), dtype="str"),
-            c.PRICE: float("nan"),
+            c.PRICE: [float(prices.get(item, "nan")) for item in items],
             c.TITLE: pd.Series([titles.get(item) for item in items], dtype="str"),
             c.DESCRIPTION: pd.Series([None] * len(items), dtype="str"),
             c.AVAILABLE: [item not in out_of_stock for item in items],

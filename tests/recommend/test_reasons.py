@@ -45,6 +45,7 @@ def rows(n: int, *, seed: int = 0) -> pd.DataFrame:
             "not_shown": rng.integers(0, 3, n).astype(float),
             "strength": rng.choice([0.0, 0.2], n),
             "followed_name": rng.choice(["Red boots", "it's 5% off, {x}", "鞋"], n),
+            "again": rng.choice([True, False, None], n, p=[0.1, 0.8, 0.1]),
             "near": rng.random(n) < 0.4,
             "adds": rng.choice([-0.004, 0.0, 0.01234], n),
             "buyers": rng.integers(0, 2, n),

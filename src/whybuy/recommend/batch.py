@@ -54,7 +54,7 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
         terms = estimate_showing(con, log, terms, scratch, report)
         terms = load_lifts(con, log, terms, scratch, report)
         learn_from_log(con, log, terms, folder, scratch, report)
-        load_places(con)
+        load_places(con, terms)
         load_effects(con, effects_path, terms)
         write_people(con, log, terms, folder, acts=is_saved(folder), report=report)
         for table in TABLES:

@@ -2,7 +2,7 @@
 itself.
 
 =============  ====================================================================================================
-own            the items last touched, whose lift in the user's state is known best
+own            the items last touched, whose lift in the user's state is known best, and what is bought again
 followers      items taken after one of the last items by others
 categories     the first of the last touched categories, or of those that were shown last where nothing was touched
 effects        the most bought of the categories that confirmed effects of the user's recent behaviors reach
@@ -18,7 +18,10 @@ only weighed for users whose own sources give fewer than K.
 
 import duckdb
 
-from whybuy.recommend.store import sql_in
+from whybuy import columns as c
+from whybuy.errors import ConfigError
+from whybuy.recommend.catalog import PRIOR_PEOPLE
+from whybuy.recommend.store import quoted, sql_in
 from whybuy.recommend.terms import CART_ACTIONS, HAD_ACTIONS, TOUCH_ACTIONS, VIEW_ACTIONS, Terms
 
 OWN_ITEMS = 40
@@ -30,24 +33,61 @@ POPULAR_ITEMS = 20
 BEST_ITEMS = 50
 
 
-def load_places(con: duckdb.DuckDBPyConnection) -> None:
-    """Make ``places`` (item, place, place_in_cat, place_bought) of the items on sale; reads ``items`` and ``lifts``."""
+def load_places(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
+    """Make ``places`` (item, worth, place, place_in_cat, place_bought) of the items on sale.
+
+    Reads ``items`` and ``lifts``. ``worth`` is what one purchase counts, null where that is not known.
+
+    Raises
+    ------
+    ConfigError
+        Purchases count by their money, and no item on sale has a price (and a margin).
+    """
     con.execute(
-        """
+        f"""
         CREATE OR REPLACE TABLE places AS
         WITH known AS (
-            SELECT i.item, cat, lift, buyers, touchers, first_t FROM items i
+            SELECT i.item, cat, lift, {worth_sql(terms)} AS worth, buyers, touchers, first_t FROM items i
             LEFT JOIN (SELECT item, lift FROM lifts WHERE state = 0) USING (item) WHERE on_sale
         ), placed AS (
-            SELECT item, cat, buyers, row_number() OVER (
-                ORDER BY lift DESC NULLS LAST, buyers DESC, touchers DESC, first_t DESC NULLS LAST, item
+            SELECT item, cat, worth, buyers, row_number() OVER (
+                ORDER BY lift * worth DESC NULLS LAST, lift DESC NULLS LAST,
+                         buyers DESC, touchers DESC, first_t DESC NULLS LAST, item
             ) AS place FROM known
         )
-        SELECT item, place, row_number() OVER (PARTITION BY cat ORDER BY place) AS place_in_cat,
+        SELECT item, worth, place, row_number() OVER (PARTITION BY cat ORDER BY place) AS place_in_cat,
                row_number() OVER (ORDER BY buyers DESC, place) AS place_bought
         FROM placed ORDER BY item
         """
     )
+    n_on_sale, n_known = con.execute("SELECT count(*), count(worth) FROM places").fetchall()[0]
+    if n_on_sale and not n_known:
+        raise ConfigError.of(
+            found=f'[recommend] by = "{terms.by}", and none of {n_on_sale:,} items on sale has '
+            + ("a price" if terms.by == "revenue" else "a price and a margin"),
+            needed="what a purchase of an item is worth",
+            do="Map price in [items] or [[events]]"
+            + ("" if terms.by == "revenue" else " and fill [recommend.margins]"),
+        )
+
+
+def worth_sql(terms: Terms) -> str:
+    """Return what one purchase of a row of ``items`` counts: itself, its price, or what is kept of that.
+
+    The margin of the nearest category on the path counts, "*" where none is named.
+    """
+    if terms.by == "purchases":
+        return "1.0::DOUBLE"
+    price = f"CASE WHEN {c.PRICE} > 0 THEN CAST({c.PRICE} AS DOUBLE) END"
+    if terms.by == "revenue":
+        return price
+    nearest_first = sorted((path for path in terms.margins if path != "*"), key=len, reverse=True)
+    cases = "".join(
+        f"WHEN path = {quoted(path)} OR starts_with(path, {quoted(path + '/')}) THEN {terms.margins[path]!r} "
+        for path in nearest_first
+    )
+    default = f"{terms.margins['*']!r}" if "*" in terms.margins else "NULL"
+    return f"{price} * {f'CASE {cases}ELSE {default} END' if cases else default}::DOUBLE"
 
 
 def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
@@ -74,15 +114,16 @@ def load_touched(con: duckdb.DuckDBPyConnection, terms: Terms) -> None:
 def load_candidates(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tuple[int, int], k: int) -> None:
     """Make ``candidates`` (u, item, strength, followed, near) of the people from ``people[0]`` to before ``people[1]``.
 
-    ``strength`` is the largest share of people who took the item after one of the user's last items, ``followed`` is
-    that item, ``near`` says that it is of a recently touched category, or of one shown to a user who touched nothing.
+    ``strength`` is the largest share of people who took the item after one of the user's last items, or of its buyers
+    who bought it again if the user bought it; ``followed`` is that item (or itself), ``near`` says that it is of a
+    recently touched category, or of one shown to a user who touched nothing.
     """
     who = f"u >= {people[0]} AND u < {people[1]}"
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE candidates AS
         WITH mine AS (
-            SELECT u, item, row_number() OVER (PARTITION BY u ORDER BY last_t DESC, item) AS newest, last_t
+            SELECT u, item, state, row_number() OVER (PARTITION BY u ORDER BY last_t DESC, item) AS newest, last_t
             FROM touched WHERE {who}
         ), cats AS (
             SELECT u, cat FROM (
@@ -95,8 +136,9 @@ def load_candidates(con: duckdb.DuckDBPyConnection, terms: Terms, *, people: tup
             SELECT * FROM moved WHERE {who}
             QUALIFY row_number() OVER (PARTITION BY u ORDER BY adds DESC, outcome_kind, outcome) <= {MOVES}
         ), found AS (
-            SELECT u, item, 0.0 AS strength, NULL::INTEGER AS followed, false AS near FROM mine
-            WHERE newest <= {OWN_ITEMS}
+            SELECT u, item, CASE WHEN state = 3 THEN repeat_buyers / (buyers + {PRIOR_PEOPLE}) ELSE 0.0 END AS strength,
+                   CASE WHEN state = 3 AND repeat_buyers > 0 THEN item END AS followed, false AS near
+            FROM mine JOIN items USING (item) WHERE newest <= {OWN_ITEMS}
             UNION ALL
             SELECT u, f.next, strength, f.item, false FROM mine m JOIN followers f USING (item)
             WHERE newest <= {FOLLOWED_ITEMS}

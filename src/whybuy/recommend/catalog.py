@@ -16,7 +16,7 @@ from whybuy.recommend.terms import TOUCH_ACTIONS, Terms
 _ANTECEDENTS = 10
 _PER_ITEM = 10
 """How many followers of an item are kept."""
-_PRIOR_PEOPLE = 10
+PRIOR_PEOPLE = 10
 """Followers' shares are taken over this many people more, so that one person's path is no certainty."""
 REPEAT_SHARE = 0.2
 REPEAT_BUYERS = 5
@@ -115,7 +115,7 @@ _MERGE_ITEMS = """
 
 _MERGE_FOLLOWERS = f"""
     CREATE OR REPLACE TABLE followers AS
-    SELECT item, next, n / (touchers + {_PRIOR_PEOPLE}) AS strength
+    SELECT item, next, n / (touchers + {PRIOR_PEOPLE}) AS strength
     FROM (SELECT item, next, sum(n) AS n FROM follow_parts GROUP BY item, next)
     JOIN (SELECT item, touchers FROM items) USING (item)
     JOIN (SELECT item AS next FROM items WHERE on_sale) USING (next)

@@ -1,10 +1,11 @@
 """From candidates to the K rows of a user: lift in the user's state, what recent behaviors add, the order, and why.
 
-The order: items with a lift, by lift; then items without one (never shown), by what is known: what a confirmed effect
-adds, what others took after the user's last items, recently touched categories, and the place in the catalog (buyers,
-people who touched it, newness). Items bought within the last horizon, and items reviewed or rated, come after
-everything else, where the catalog has nothing else to fill K, unless people buy the item repeatedly. Items not on
-sale never come.
+The order: items with a lift, by lift times what a purchase counts (one, its price, or what is kept of it); then items
+without one (never shown), by what is known: what a confirmed effect adds, what others took after the user's last items
+or what they buy again, recently touched categories, and the place in the catalog
+(buyers, people who touched it, newness). Items bought within the last horizon, and items reviewed or rated, come after
+everything else, where the catalog has nothing else to fill K, unless people buy the item repeatedly. Items not on sale
+never come.
 
 The first K of that order are the answer, each with ``propensity`` 1, unless the config asks for exploration or a cap
 (``explored``).
@@ -48,7 +49,7 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
             FROM candidates JOIN effect_shares s USING (item) JOIN moved m USING (u, outcome_kind, outcome)
             QUALIFY row_number() OVER (PARTITION BY u, item ORDER BY abs(m.adds * share) DESC, outcome) = 1
         ), joined AS (
-            SELECT k.u, k.item, strength, followed, near, place, coalesce(t.state, 0) AS state,
+            SELECT k.u, k.item, strength, followed, near, worth, place, coalesce(t.state, 0) AS state,
                    coalesce(just_bought, false) AND NOT (
                        buyers >= {REPEAT_BUYERS} AND repeat_buyers >= {REPEAT_SHARE} * buyers
                    ) AS last,
@@ -71,7 +72,8 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
         """
         CREATE OR REPLACE TEMP TABLE line AS
         SELECT *, row_number() OVER (
-            PARTITION BY u ORDER BY last, lift DESC NULLS LAST, adds DESC, strength DESC, near DESC, place
+            PARTITION BY u ORDER BY last, lift * worth DESC NULLS LAST, lift DESC NULLS LAST, adds DESC, strength DESC,
+                                    near DESC, place
         ) AS in_line FROM weighed
         """
     )
@@ -95,7 +97,8 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
 _WORDED = f"""
     WITH told AS (
         SELECT r.*, people.{c.USER}, i.{c.ITEM}, i.pool, i.buyers, i.touchers, x.shown, x.not_shown,
-               trim(coalesce(f.{c.TITLE}, f.{c.ITEM})) AS followed_name, is_known
+               trim(coalesce(f.{c.TITLE}, f.{c.ITEM})) AS followed_name,
+               r.followed = r.item AS again, is_known
         FROM chosen r JOIN people USING (u) JOIN items i ON i.item = r.item LEFT JOIN items f ON f.item = r.followed
         LEFT JOIN exposed x ON x.item = r.item
         LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u

@@ -18,7 +18,8 @@ COLD = "Nothing this user did is in the log, so this is the answer for anyone un
 
 REASON_COLUMNS = (
     "is_known", "last", "state", "lift", "lift_low", "lift_high", "p_buy", "alone", "n_users", "own", "pool", "shown",
-    "not_shown", "strength", "followed_name", "near", "adds", "buyers", "touchers", "said", "share", "share_place",
+    "not_shown", "strength", "followed_name", "again", "near", "adds", "buyers", "touchers", "said", "share",
+    "share_place",
 )  # fmt: skip
 """What reasons speak of: columns of ``told`` in ``ranking``, keys of an answer's row."""
 
@@ -120,6 +121,7 @@ def _source(terms: Terms) -> Sentence:
     """Say what brought the item up; how popular it is only where there is no lift to go by."""
     taken = "bought" if terms.goal == "purchase" else "took"
     return OneOf(
+        (Is("again"), "Others who bought it bought it again. "),
         (
             Compared("strength", ">", 0),
             ("After ", Text("followed_name"), f", one of your last items, others {taken} it. "),

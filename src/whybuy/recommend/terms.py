@@ -6,14 +6,14 @@ shown it.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import duckdb
 
 from whybuy import columns as c
-from whybuy.config import Config, duration_ms, duration_text
+from whybuy.config import By, Config, duration_ms, duration_text
 from whybuy.events.log import EventLog
 from whybuy.events.quality import impossible
 from whybuy.recommend.store import parquet_list, write_text
@@ -44,6 +44,7 @@ class Terms:
     why_no_lift : why no lift can be told for any item, None where lifts exist
     goal : what counts as taking an item in the transitions: "purchase", or "touch" in a log without purchases
     notes : plain words on what was left out
+    by, margins : of ``[recommend]``: what a purchase counts when items are ranked by what showing adds
     explore, per_category, seed : of ``[recommend]`` in the config: how answers are drawn from the line of candidates
     showing : how likely it was to show what was shown: "logged", "estimated", or "unknown"
     n_bought : (user, item) pairs bought within the horizon after showing, in any state; None where no lift was computed
@@ -60,6 +61,8 @@ class Terms:
     notes: tuple[str, ...] = ()
     showing: Showing = "unknown"
     n_bought: int | None = None
+    by: By = "purchases"
+    margins: dict[str, float] = field(default_factory=dict)
     explore: float = 0.0
     per_category: int | None = None
     seed: int = 0
@@ -102,11 +105,13 @@ def terms_of(con: duckdb.DuckDBPyConnection, log: EventLog, config: Config) -> T
         end_ms=quality.end_ms,
         has_times=quality.has_times,
         why_no_lift=None,
+        by=config.recommend.by,
+        margins=config.recommend.margins,
         explore=config.recommend.explore,
         per_category=config.recommend.per_category,
         seed=config.recommend.seed,
         goal="purchase" if quality.actions.get("purchase") else "touch",
-        notes=(*found.notes, *rejected_propensities(log)),
+        notes=(*found.notes, *rejected_propensities(log), *_ranked_by(config.recommend.by)),
     )
     return replace(terms, why_no_lift=_why_no_lift(terms, quality.actions))
 
@@ -116,6 +121,13 @@ def with_estimated_showing(terms: Terms, log: EventLog, note: str) -> Terms:
     others = tuple(found for found in terms.notes if _UNUSABLE not in found)
     terms = replace(terms, basis="impression", showing="estimated", notes=(*others, note))
     return replace(terms, why_no_lift=_why_no_lift(terms, log.quality.actions))
+
+
+def _ranked_by(by: By) -> tuple[str, ...]:
+    if by == "purchases":
+        return ()
+    worth = "its price" if by == "revenue" else "its price and margin"
+    return (f"Ranked by the {by} that showing adds: the lift of an item times {worth}; where that is unknown, later",)
 
 
 def rejected_propensities(log: EventLog) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.recommend.shops import CONFIG, DAY, Log, events_of, write_effects, write_log
 from whybuy import columns as c
+from whybuy.config import RecommendConfig
 from whybuy.recommend import candidates
 from whybuy.recommend.answerer import Answerer, line
 from whybuy.recommend.answerer import answerer as module
@@ -61,7 +62,13 @@ def exposed(rng: np.random.Generator, n: int) -> list[tuple]:
 
 
 def log_of(
-    folder: Path, *, impressions: bool = False, purchases: bool = True, has_times: bool = True, p_buy: float = 0.3
+    folder: Path,
+    *,
+    impressions: bool = False,
+    purchases: bool = True,
+    has_times: bool = True,
+    priced: bool = False,
+    p_buy: float = 0.3,
 ) -> Log:
     rng = np.random.default_rng(5)
     rows = [row for n in range(N_PEOPLE) for row in person(rng, n, p_buy)]
@@ -77,17 +84,23 @@ def log_of(
         window=(0, DAYS * DAY),
         out_of_stock=["i02", "i11"],
         titles={"i05": "  Red boots ", "i06": "Blue Hat"},
+        prices={item: 1.0 + n % 7 for n, item in enumerate(CATALOG) if n % 6} if priced else None,
         idle_users=["idle"],
         has_times=has_times,
     )
 
 
+BY_MARGIN = CONFIG.model_copy(
+    update={"recommend": RecommendConfig(by="margin", margins={"shoes": 0.2, "shoes/boots": 0.9, "*": 0.5})}
+)
 SHOPS = {
     "lifts by view": ({}, {}, 6),
     "lifts by view, hardly bought": ({"p_buy": 0.02}, {}, 30),
     "lists longer than what is known": ({}, {}, 60),
     "no lift, as nothing was bought": ({"purchases": False}, {}, 6),
     "no lift, as there are no times": ({"has_times": False}, {}, 6),
+    "lifts by view, ranked by margin": ({"priced": True}, {}, 30),
+    "lifts by person, ranked by margin": ({"priced": True, "impressions": True}, {}, 30),
     "explored": ({}, {"explore": 0.3, "seed": 4}, 6),
     "capped": ({}, {"per_category": 2}, 6),
     "lifts by person": ({"impressions": True}, {}, 6),
@@ -106,7 +119,8 @@ def built(tmp_path_factory):
             log = log_of(folder, **traits)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(network, "_FEWEST_STEPS", 30)
-                build(log, write_effects(folder / "effects.json", *EFFECTS), CONFIG, folder / "rec")
+                config = BY_MARGIN if traits.get("priced") else CONFIG
+                build(log, write_effects(folder / "effects.json", *EFFECTS), config, folder / "rec")
             made[str(traits)] = folder / "rec", log
         tables, log = made[str(traits)]
         if settings:

@@ -139,6 +139,7 @@ class Answerer:
             "not_shown": _number(shop.not_shown[item]),
             "strength": float(line.strength[n]),
             "followed_name": None if line.followed[n] == NOBODY else shop.name[line.followed[n]].as_py(),
+            "again": line.followed[n] == item,
             "near": bool(line.near[n]),
             "adds": float(line.adds[n]),
             "buyers": int(shop.buyers[item]),

@@ -12,7 +12,7 @@ from whybuy.recommend.answerer.people import Person
 from whybuy.recommend.answerer.shop import Effect, Shop
 from whybuy.recommend.candidates import BEST_ITEMS, CATEGORIES, FOLLOWED_ITEMS, MOVES, OWN_ITEMS
 from whybuy.recommend.policy.inputs import NOBODY
-from whybuy.recommend.terms import Terms
+from whybuy.recommend.terms import STATES, Terms
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -82,11 +82,13 @@ def candidates_of(
     ----------
     more : further items, which a lift model by person wants
     """
-    newest = person.item[np.lexsort([person.item, -person.last_ms])]
+    in_time = np.lexsort([person.item, -person.last_ms])
+    newest, bought = person.item[in_time], person.state[in_time] == STATES.index("bought")
+    again = newest[:OWN_ITEMS][bought[:OWN_ITEMS] & (shop.again[newest[:OWN_ITEMS]] > 0)]
     follows = [shop.followers.rows(int(item)) for item in newest[:FOLLOWED_ITEMS]]
-    follower = np.concatenate([shop.next[rows] for rows in follows]) if follows else _NONE
-    strength = np.concatenate([shop.strength[rows] for rows in follows]) if follows else _NONE.astype(float)
-    followed = np.repeat(newest[:FOLLOWED_ITEMS], [rows.stop - rows.start for rows in follows])
+    follower = np.concatenate([again, *(shop.next[rows] for rows in follows)])
+    strength = np.concatenate([shop.again[again], *(shop.strength[rows] for rows in follows)])
+    followed = np.concatenate([again, np.repeat(newest[:FOLLOWED_ITEMS], [r.stop - r.start for r in follows])])
     near = [shop.first[shop.firsts.rows(category)] for category in _last_categories(shop, person)]
     adding = sorted(moves, key=lambda move: (-move.adds, move.kind, move.outcome))[:MOVES]
     reached = [shop.reached[move.kind, move.outcome] for move in adding if move.adds > 0 and _is_reached(shop, move)]
@@ -126,9 +128,9 @@ def line_of(
     if own is not None:
         is_own = ~np.isnan(own.alone)
         lift, p_buy, alone = np.where(is_own, own.lift, lift), np.where(is_own, own.p_buy, p_buy), own.alone
-    order = np.lexsort(
-        [shop.place[item], ~found.near, -found.strength, -added.adds, -np.nan_to_num(lift), np.isnan(lift), last]
-    )
+    gain = lift * shop.worth[item]
+    by_lift = [-np.nan_to_num(lift), np.isnan(lift), -np.nan_to_num(gain), np.isnan(gain), last]
+    order = np.lexsort([shop.place[item], ~found.near, -found.strength, -added.adds, *by_lift])
     line = Line(
         item, found.strength, found.followed, found.near, state, last, added.adds, added.move, added.share,
         added.place, lift, low, high, p_buy, told["n_users"], told["own"], alone,

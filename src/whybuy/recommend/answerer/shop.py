@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from whybuy import columns as c
 from whybuy.recommend.candidates import PER_CATEGORY, POPULAR_ITEMS
-from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
+from whybuy.recommend.catalog import PRIOR_PEOPLE, REPEAT_BUYERS, REPEAT_SHARE
 from whybuy.recommend.policy import Shelf
 from whybuy.recommend.terms import STATES
 
@@ -72,6 +72,8 @@ class Shop:
     item_id, name, path : texts; ``name`` is the title, or the id where there is none
     category : number of the category, 0 without one
     place : from 1, in the order for someone unknown; 0 for what is not on sale
+    worth : what a purchase counts; NaN where that is not known
+    again : share of its buyers who bought it again
     repeated : whether people buy it again and again
     shown, not_shown : opportunities; NaN where it was never shown
     lifts : by column of the table, (n_items, n_states), NaN where nothing is known
@@ -90,6 +92,8 @@ class Shop:
     pool: Ints
     buyers: Ints
     touchers: Ints
+    worth: Floats
+    again: Floats
     repeated: Bools
     place: Ints
     shown: Floats
@@ -125,7 +129,9 @@ class Shop:
             pool=_ints(items["pool"]),
             buyers=buyers,
             touchers=_ints(items["touchers"]),
+            again=again / (buyers + PRIOR_PEOPLE),
             repeated=(buyers >= REPEAT_BUYERS) & (again >= REPEAT_SHARE * buyers),
+            worth=_spread(n, item, places["worth"].to_numpy(), np.nan),
             place=_spread(n, item, place.astype(float), 0).astype(np.int64),
             shown=_spread(n, _ints(exposed["item"]), exposed["shown"].to_numpy(), np.nan),
             not_shown=_spread(n, _ints(exposed["item"]), exposed["not_shown"].to_numpy(), np.nan),

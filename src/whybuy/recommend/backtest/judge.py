@@ -176,11 +176,14 @@ def _places(
         return found
     lift, p_buy = _by_person(con, learned.personal, did, items, block)
     shown = learned.personal.model.n_shown[items] > 0
+    gain = lift * learned.worth[items]
     last = np.zeros(lift.shape, bool)
     last[known.row, known.column] = known.last == 1
     # A chance lies within one of zero: items without a lift come after it in their own line, just bought ones last.
-    for name, score in ((THIS, lift), (BY_P_BUY, p_buy)):
-        found[name] = np.where(shown, -score, 2 + found[name]) + np.where(last, 2.0 * found[name].max() + 4, 0.0)
+    for name, score in ((THIS, gain), (BY_P_BUY, p_buy)):
+        found[name] = np.where(shown & ~np.isnan(score), -score, 2 + found[name]) + np.where(
+            last, 2.0 * found[name].max() + 4, 0.0
+        )
     return found
 
 

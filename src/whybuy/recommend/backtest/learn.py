@@ -38,6 +38,7 @@ class Learned:
         within the last horizon (and is not one that people buy repeatedly): such items come last
     popular : (n_items,) by the number of buyers
     repeated : (n_items,) bool, people buy it repeatedly
+    worth : (n_items,) what a purchase counts, of the most that one counts; NaN where that is not known
     why_no_lift : why lifts cannot be told, None where they can
     personal : lifts by person, which then take the place of ``by_lift`` and ``by_p_buy``; None where there are none
     """
@@ -46,6 +47,7 @@ class Learned:
     by_p_buy: Ints
     popular: Ints
     repeated: npt.NDArray[np.bool_]
+    worth: Float64
     why_no_lift: str | None
     personal: PersonalLifts | None
 
@@ -125,26 +127,29 @@ def load_learned(
     load_facts(con, earlier, terms, report)
     terms = estimate_showing(con, earlier, terms, scratch, report)
     terms = load_lifts(con, earlier, terms, scratch, report)
-    load_places(con)
+    load_places(con, terms)
     return terms
 
 
 def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None, personal: PersonalLifts | None) -> Learned:
     found = con.execute(
-        f"""SELECT place, place_bought, buyers >= {REPEAT_BUYERS} AND repeat_buyers >= {REPEAT_SHARE} * buyers AS again
+        f"""SELECT place, place_bought, worth / max(worth) OVER () AS worth,
+                   buyers >= {REPEAT_BUYERS} AND repeat_buyers >= {REPEAT_SHARE} * buyers AS again
             FROM items JOIN places USING (item) ORDER BY item"""
     ).fetchnumpy()
     place = np.asarray(found["place"], np.int64)
+    worth: Float64 = np.ma.filled(np.ma.asarray(found["worth"], float), np.nan)
     lifts = con.execute("SELECT item, state, lift, p_buy FROM lifts").fetchnumpy()
     cell = (np.asarray(lifts["item"], np.int64), np.asarray(lifts["state"], np.int64))
     tables = {name: np.full((len(place), len(STATES)), np.nan) for name in ("lift", "p_buy")}
     for name, table in tables.items():
         table[cell] = np.asarray(lifts[name], float)
     return Learned(
-        by_lift=_line(tables["lift"], place),
+        by_lift=_line(tables["lift"] * worth[:, None], place),
         by_p_buy=_line(tables["p_buy"], place),
         popular=np.asarray(found["place_bought"], np.int64),
         repeated=np.asarray(found["again"], bool),
+        worth=worth,
         why_no_lift=why_no_lift,
         personal=personal,
     )
