@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.campaign.difference import UNITS_PER_COLUMN, lin_difference
 from whybuy.campaign.history import Bools, Floats
 from whybuy.campaign.nuisance import Nuisances
 from whybuy.causal.checks import PairData
@@ -22,7 +23,6 @@ Ints = npt.NDArray[np.int64]
 
 MAX_E = 0.99
 SHARE_BELOW_MAX_E = 0.95
-_ROWS_PER_COVARIATE = 10
 
 
 def difference(treated: Bools, outcome: Bools | Float64, *, estimand: str = "ate") -> Estimate:
@@ -47,31 +47,12 @@ def regression_adjusted(
 ) -> Estimate:
     """Return the difference of arm-wise regressions at the common mean of pre-period covariates.
 
-    Not computed with fewer than 10 people per covariate in an arm.
-
-    Source: Lin, Agnostic notes on regression adjustments (Annals of Applied Statistics, 2013), with
-    leverage-corrected (HC2) errors; the last term is for a sample of people rather than a fixed list of them (Negi and
-    Wooldridge, Econometric Reviews, 2021).
+    Not computed with fewer than 10 people per covariate in an arm; see :mod:`whybuy.campaign.difference`.
     """
-    if Z.shape[1] == 0 or min(treated.sum(), (~treated).sum()) < _ROWS_PER_COVARIATE * Z.shape[1]:
+    if Z.shape[1] == 0 or min(treated.sum(), (~treated).sum()) < UNITS_PER_COLUMN * Z.shape[1]:
         return Estimate(estimand=estimand)
-    centered = Z.astype(float) - Z.mean(axis=0, dtype=float)
-    ones = np.ones((len(Z), 1))
-    fits = [_ols(np.hstack([ones, centered])[arm], outcome[arm].astype(float)) for arm in (treated, ~treated)]
-    slope = fits[0][0][1:] - fits[1][0][1:]
-    sampling = float(slope @ np.cov(centered, rowvar=False).reshape(len(slope), len(slope)) @ slope) / len(Z)
-    variance = fits[0][1] + fits[1][1] + sampling
-    return Estimate.of(estimand, float(fits[0][0][0] - fits[1][0][0]), math.sqrt(variance))
-
-
-def _ols(A: Float64, y: Float64) -> tuple[Float64, float]:
-    """Return coefficients and the HC2 variance of the intercept."""
-    inverse = np.linalg.pinv(A.T @ A, hermitian=True)
-    beta = inverse @ (A.T @ y)
-    leverage = np.einsum("ij,jk,ik->i", A, inverse, A)
-    weight = (A @ inverse[0]) ** 2
-    residual = (y - A @ beta) ** 2 / np.maximum(1 - leverage, 1e-6)
-    return beta, float((weight * residual).sum())
+    found = lin_difference(outcome.astype(float), treated, Z.astype(float), np.ones(len(Z)))
+    return Estimate.of(estimand, found.estimate, found.std_error)
 
 
 def overlap_weighted(data: PairData) -> tuple[Estimate, float]:

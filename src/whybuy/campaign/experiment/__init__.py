@@ -11,10 +11,10 @@
 ``plan_log``, ``assign_log`` and ``analyze_log`` ask the same of a log, see :mod:`whybuy.campaign.experiment.ask`.
 """
 
-from whybuy.campaign.experiment.always_valid import always_valid_factor, always_valid_p
+from whybuy.campaign.always_valid import always_valid_factor, always_valid_p
+from whybuy.campaign.difference import AdjustedDifference, Difference, adjusted_difference
 from whybuy.campaign.experiment.analyze import Rules, analyze_experiment
 from whybuy.campaign.experiment.assign import assign_units
-from whybuy.campaign.experiment.difference import AdjustedDifference, Difference, adjusted_difference
 from whybuy.campaign.experiment.metrics import Margin
 from whybuy.campaign.experiment.plan import Wanted, plan_experiment
 from whybuy.campaign.experiment.plan_result import ExperimentPlan

@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from whybuy.campaign.always_valid import FIRST_LOOK, always_valid_factor, always_valid_p
 from whybuy.campaign.assignments import sample_ratio
-from whybuy.campaign.estimate import holm
-from whybuy.campaign.experiment.always_valid import FIRST_LOOK, always_valid_factor, always_valid_p
-from whybuy.campaign.experiment.assign import require_shares
-from whybuy.campaign.experiment.difference import (
+from whybuy.campaign.difference import (
     UNITS_PER_COLUMN,
     AdjustedDifference,
     Bools,
     adjusted_difference,
     require_units,
 )
+from whybuy.campaign.estimate import holm
+from whybuy.campaign.experiment.assign import require_shares
 from whybuy.campaign.experiment.metrics import Margin
 from whybuy.campaign.experiment.result import ExperimentResult, MetricAnswer
 from whybuy.errors import ArraysError
@@ -82,7 +82,7 @@ def analyze_experiment(
     arm : (n,) names of arms, the same within a cluster
     outcomes : metric -> (n,) numbers; 0 and 1 are shares
     covariates : (n, d) known before the assignment, the outcome's own past first; by metric where they differ
-    strata, clusters : as for :func:`~whybuy.campaign.experiment.difference.adjusted_difference`
+    strata, clusters : as for :func:`~whybuy.campaign.difference.adjusted_difference`
 
     Raises
     ------

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from whybuy.campaign.experiment.difference import MIN_UNITS
+from whybuy.campaign.difference import MIN_UNITS
 from whybuy.causal.clusters import Ints
 from whybuy.errors import ArraysError
 

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from whybuy.campaign.difference import MIN_UNITS, UNITS_PER_COLUMN, cluster_means, lin_difference
 from whybuy.campaign.experiment.assign import draw_arms, require_shares
-from whybuy.campaign.experiment.difference import MIN_UNITS, UNITS_PER_COLUMN, cluster_means, lin_difference
 from whybuy.campaign.experiment.plan_result import Day, ExperimentPlan, Simulated
 from whybuy.campaign.experiment.power import Comparison, Outcome, planted, power_of, smallest_effect, units_needed
 from whybuy.causal.clusters import Float64, Ints

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from whybuy.campaign.experiment.always_valid import always_valid_factor
+from whybuy.campaign.always_valid import always_valid_factor
 from whybuy.causal.clusters import Float64
 
 _NORMAL_ABOVE = 500

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from whybuy.campaign.experiment.always_valid import FIRST_LOOK, always_valid_factor, always_valid_p
+from whybuy.campaign.always_valid import FIRST_LOOK, always_valid_factor, always_valid_p
 
 
 def test_by_hand():
