@@ -71,8 +71,11 @@ class Uplift:
         """Return whom the treatment moves, whether that can be told, and what it rests on."""
         found = self.judgment
         dogs = found.sleeping_dogs
+        learner = (
+            "the mean of the S, X and R learners" if self.learner == "sxr" else f"the {self.learner.upper()} learner"
+        )
         parts = [
-            f"Average effect {_interval(found.average)} per person. Effects by the {self.learner.upper()} learner, "
+            f"Average effect {_interval(found.average)} per person. Effects by {learner}, "
             f"judged on {found.ranked.n_users:,} users who did not teach it.",
             found.ranked.summary(),
             found.calibration.summary(),
