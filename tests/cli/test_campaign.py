@@ -86,7 +86,7 @@ def test_whom_to_send_to(ask, letters, tmp_path, conforms):
     assert "Whom it is sent to matters" in " ".join(policy["decision"])
     assert any("tier is" in line and "send it" in line for line in policy["rule"]["words"])
     people = pd.read_parquet(tmp_path / "send.parquet")
-    assert list(people.columns) == ["user_id", "send", "effect", "effect_low", "effect_high", "value", "cost", "reason"]
+    assert list(people.columns) == ["user_id", "send", "effect", "tenth_low", "tenth_high", "value", "cost", "reason"]
     assert len(people) == 1_600
     sent = people[people["send"] == "letter"]
     assert (len(sent), sent["cost"].unique().tolist()) == (400, [0.5])

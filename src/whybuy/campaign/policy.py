@@ -22,7 +22,7 @@ from whybuy.errors import ArraysError
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-LIST_COLUMNS = (c.USER, "send", "effect", "effect_low", "effect_high", "value", "cost", "reason")
+LIST_COLUMNS = (c.USER, "send", "effect", "tenth_low", "tenth_high", "value", "cost", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +229,8 @@ def _list(people: People, found: ByPerson, sent: Sent, terms: Terms) -> pd.DataF
             c.USER: people.now_ids,
             "send": names[arm],
             "effect": effect,
-            "effect_low": np.array(low, float)[tenth],
-            "effect_high": np.array(high, float)[tenth],
+            "tenth_low": np.array(low, float)[tenth],
+            "tenth_high": np.array(high, float)[tenth],
             "value": value,
             "cost": np.append(0.0, terms.costs)[arm],
             "reason": _reasons(arm, effect, value, tenth, differs=found.differs),

@@ -39,10 +39,15 @@ def _require_campaign(assignments: Assignments, campaign: str) -> None:
         )
     near = nearest(campaign, known)
     raise QuestionError.of(
-        found=f"Campaign {campaign!r} is not in the log, which has {', '.join(known[:20])}",
+        found=f"Campaign {campaign!r} is not in the log, which has {_listed(known)}",
         needed="the id of one of its campaigns",
         do=f"Did you mean {near!r}?" if near else "Name one of these",
     )
+
+
+def _listed(names: list[str], most: int = 30) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _require_possible(log: EventLog, window: Window, *, explicit_horizon: bool) -> None:

@@ -166,14 +166,15 @@ class Judges:
         return self.scores[:, 1:] - self.scores[:, :1]
 
     def choices(self, per_head: float, best_arm: int) -> tuple[Choice, ...]:
-        """Return every way of choosing with ``per_head`` to spend a person, each under the same budget."""
+        """Return the plan with ``per_head`` to spend a person, and other ways of choosing for what the plan spends."""
         n, costs = len(self.scores), self.terms.costs
-        share = float(min(1.0, per_head / costs[best_arm]))
+        plan = self._planned(per_head, best_arm)
+        share = float(min(1.0, plan.spent / costs[best_arm]))
         likeliest = np.zeros(n, np.int64)
         likeliest[np.argsort(-self.response, kind="stable")[: int(share * n + 1e-9)]] = 1 + best_arm
         all_of_them = self.gains[:, best_arm]
         return (
-            self._planned(per_head, best_arm),
+            plan,
             self._told(RANDOM, share, share * float(costs[best_arm]), share * all_of_them),
             self._of_arms(RESPONSE, likeliest),
             self._told(EVERYBODY, 1.0, float(costs[best_arm]), all_of_them),

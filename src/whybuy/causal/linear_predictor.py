@@ -49,6 +49,8 @@ class Calibration:
         numbers = f"slope {slope.estimate:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}], p = {self.p_differs:.2g}"
         if self.p_differs < 0.05:
             return f"Effects differ between decisions, in the foretold order ({numbers}; 1 is exactly as foretold)."
+        if slope.ci_high is not None and slope.ci_high < 0:
+            return f"Effects differ the other way round than foretold ({numbers}; 1 is exactly as foretold)."
         return f"The foretold differences cannot be told from noise ({numbers}; 0 is noise)."
 
     def plot(self) -> "Figure":

@@ -211,7 +211,9 @@ def _show_policy(session: Session, policy: dict[str, Any]) -> None:
     show_table(session.out, POLICY_COLUMNS, map(_policy_row, policy["compared"]))
     if policy["rule"] is not None and policy["rule"]["is_told"]:
         session.say()
-        session.say(f"a rule for whom it is worth sending to (all of them: {policy['rule']['cost']:,.2f}):")
+        session.say(
+            f"a rule for whom it is worth sending to whatever the budget (it would cost {policy['rule']['cost']:,.2f}):"
+        )
         for line in policy["rule"]["words"]:
             session.say(f"- {line}")
 

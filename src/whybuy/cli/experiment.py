@@ -117,7 +117,7 @@ def assign(  # noqa: PLR0913 - the options of the program
     shares = _shares(arms)
     with session.pipeline() as pipeline:
         _read(pipeline)
-        end_ms = pipeline.log.quality.end_ms
+        end_ms = pipeline.log.quality.last_ms + 1
         design = _design(
             pipeline,
             unit,

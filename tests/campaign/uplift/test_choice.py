@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.campaign.uplift.shoppers import draw
-from whybuy.campaign.uplift.choice import Candidate, _best, _to_scale
+from whybuy.campaign.uplift.choice import Candidate, _best, _to_scale, choose
 from whybuy.campaign.uplift.learners import Foretold, Lesson
 from whybuy.campaign.uplift.rows import UpliftRows
 
@@ -52,3 +52,13 @@ def test_the_mean_of_learners_is_their_mean_and_each_is_taught_once():
     mean, s, x, r = (lesson.learned(name)(people.X) for name in ("sxr", "s", "x", "r"))
     np.testing.assert_allclose(mean, s / 2 + (x + r) / 4)
     assert lesson.learned("s") is lesson.learned("s")
+
+
+def test_effects_on_a_chance_stay_within_one_however_far_from_those_who_taught_somebody_is():
+    people = draw(8, n_users=1_200)
+    chosen = choose(UpliftRows.of(people.X, people.T, people.Y, people.e, None), ("r",), seed=7)
+    far = chosen.model(1e6 * np.sign(people.X))
+    assert np.abs(far).max() <= 1
+    # Nothing goes on beyond what was seen.
+    np.testing.assert_allclose(far, chosen.model(2e6 * np.sign(people.X)))
+    assert np.ptp(chosen.model(people.X)) > 0

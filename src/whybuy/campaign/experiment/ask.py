@@ -102,7 +102,7 @@ def assign_log(log: EventLog, design: Design, *, stratify: Sequence[str] = (), d
         Shares do not sum to 1, or an arm is too small.
     """
     require_times(log)
-    design = replace(design, stratify=tuple(stratify), known_until_ms=log.quality.end_ms)
+    design = replace(design, stratify=tuple(stratify), known_until_ms=log.quality.last_ms)
     strata: npt.NDArray[np.object_] | None
     if design.is_period:
         units, strata = _periods(design, days)

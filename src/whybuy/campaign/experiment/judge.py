@@ -130,9 +130,10 @@ def _checked(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _require_begun(log: EventLog, design: Design) -> None:
-    if design.start_ms >= log.quality.end_ms:
+    if design.start_ms >= log.quality.last_ms:
         raise QuestionError.of(
-            found=f"The experiment begins {day_text(design.start_ms)}, and the log ends {day_text(log.quality.end_ms)}",
+            found=f"The experiment begins {day_text(design.start_ms)}, and the log ends at "
+            f"{day_text(log.quality.last_ms)}",
             needed="what happened after the assignment",
             do="Bring the log up to date and run this again",
         )

@@ -123,7 +123,9 @@ def _notes(rows: UpliftRows, chosen: Chosen, judgment: Judgment) -> list[str]:
     notes = []
     best = next(c for c in chosen.candidates if c.learner == chosen.learner)
     if best.excess_loss >= 0:
-        notes.append("No learner that was chosen from foretells effects better than one effect for everybody.")
+        notes.append(
+            "Among the people who taught it, it foretells effects no better than one effect for everybody would."
+        )
     in_both = np.intersect1d(rows.user[rows.T > 0], rows.user[rows.T < 1]).size
     if in_both:
         notes.append(

@@ -97,8 +97,14 @@ def choose(rows: UpliftRows, learners: tuple[str, ...], *, seed: int) -> Chosen:
     candidates = _judged(rows, tau, judging)
     name = _best(candidates).learner
     scale = _to_scale(rows, tau[name], judging)
-    model = Lesson(rows, seed=seed).learned(name)
-    return Chosen(name, candidates, scale(tau[name]), lambda X: scale(model(X)))
+    lesson = Lesson(rows, seed=seed)
+    model, most = lesson.learned(name), 1.0 if lesson.binary else np.inf
+
+    def possible(effect: Float64) -> Float64:
+        """Return effects of which none moves a chance by more than 1."""
+        return np.clip(scale(effect), -most, most)
+
+    return Chosen(name, candidates, possible(tau[name]), lambda X: possible(model(X)))
 
 
 def _judged(rows: UpliftRows, tau: dict[str, Float64], judging: Foretold) -> tuple[Candidate, ...]:

@@ -41,7 +41,9 @@ def learn_effect(
     """
     trees = bins.learn(target, EFFECT, use=use, weight=weight)
     line = _line(bins, target, np.ones(len(target)) if weight is None else weight, use)
-    return lambda X: (trees(X) + with_intercept(X) @ line) / 2
+    # Beyond what was seen a line goes on for ever; trees do not.
+    low, high = bins.X.min(axis=0), bins.X.max(axis=0)
+    return lambda X: (trees(X) + with_intercept(np.clip(X, low, high)) @ line) / 2
 
 
 def _line(bins: Bins, target: Float64, weight: Float64, use: Bools | None) -> Float64:
