@@ -107,6 +107,9 @@ def test_with_a_value_nobody_is_sent_what_costs_more_than_it_brings(ask, letters
     assert 600 < policy["send"]["letter"] < 1_000
     assert "The budget is larger than needed" in policy["flags"][0]
     assert policy["left_over"] == pytest.approx(5000 - policy["send"]["letter"])
+    shares = {row["policy"]: row["share_sent"] for row in policy["compared"]}
+    assert shares["at random"] == pytest.approx(shares["plan"])
+    assert shares["likeliest to buy"] == pytest.approx(shares["plan"], abs=0.002)
 
 
 def test_a_budget_of_nothing_sends_nothing(ask, letters):
