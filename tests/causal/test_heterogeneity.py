@@ -12,7 +12,7 @@ from whybuy.causal.heterogeneity import (
     quantile_groups,
     spread,
 )
-from whybuy.causal.linear_predictor import calibration
+from whybuy.causal.linear_predictor import Calibration, calibration
 from whybuy.causal.rlearner import modifiers, r_learner
 from whybuy.causal.trials import Columns
 from whybuy.events.behaviors import parse_behavior
@@ -185,3 +185,14 @@ def test_too_few_users_can_not_be_told():
     assert found.spread.estimate is None
     assert all(g.effect.estimate is None and g.reasons for g in found.by_tau)
     assert found.summary().startswith("Whether effects differ cannot be told. Only 18 users had the outcome after")
+
+
+@pytest.mark.parametrize(
+    ("slope", "p", "said"),
+    [(1.0, 0.001, "in the foretold order"), (0.1, 0.4, "from noise"), (-3.4, 1.0, "the other way round than foretold")],
+)
+def test_an_order_that_is_the_wrong_way_round_is_not_called_noise(slope, p, said):
+    found = Calibration(
+        mean=Estimate.of("mean", 1.0, 0.2), difference=Estimate.of("difference", slope, 0.4), p_differs=p
+    )
+    assert said in found.summary()
