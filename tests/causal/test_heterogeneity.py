@@ -5,6 +5,7 @@ import pytest
 
 from tests.causal.people import TRUTHS, draw
 from whybuy.causal.checks import PairData
+from whybuy.causal.effects import Estimate
 from whybuy.causal.heterogeneity import (
     attribute_groups,
     group_effects,
