@@ -298,3 +298,10 @@ def test_what_is_told_beside_the_effect(ask, letters):
     out = ask(letters, "spring").out
     assert "by time since it was sent:" in out
     assert "days 7-14" in out
+
+
+@pytest.mark.parametrize("words", [("campaign", "spring", "--budget", "5"), ("recommend", "--all")])
+def test_a_file_named_like_another_format_is_refused_at_once(call, shop, words):
+    answer = call(*words, "--output", "list.csv")
+    assert answer.code == 2
+    assert "Name it list.parquet" in answer.err

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from whybuy.cli.evaluation import show_evaluation
-from whybuy.cli.session import Session, command, write_output
+from whybuy.cli.session import Session, command, require_parquet, write_output
 from whybuy.columns import USER
 from whybuy.errors import QuestionError
 from whybuy.pipeline import Pipeline
@@ -38,6 +38,7 @@ def recommend(  # noqa: PLR0913 - the options of the program
     ] = False,
 ) -> None:
     """Recommend the items whose showing adds most purchases, for one user, some or all."""
+    require_parquet(output)
     if evaluate:
         if all_ or any(option is not None for option in (user, users, k, output)):
             raise QuestionError.of(

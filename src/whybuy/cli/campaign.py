@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whybuy.cli.campaign_parts import show_parts
-from whybuy.cli.session import Session, command, write_output
+from whybuy.cli.session import Session, command, require_parquet, write_output
 from whybuy.cli.tables import NOTHING, Column, number, show_table
 from whybuy.errors import QuestionError
 from whybuy.pipeline import CAMPAIGNS, Pipeline
@@ -61,6 +61,7 @@ def campaign(  # noqa: PLR0913 - the options of the program
     """Say what being sent a campaign changes, whom it moves, and whom to send it to under a budget."""
     from whybuy.campaign.terms import Asked
 
+    require_parquet(output)
     asked = Asked(budget=budget, cost=cost, value=value)
     if campaign_id is None:
         _refuse_without_one(**{"--outcome": outcome, "--horizon": horizon, "--cost": cost, "--value": value})

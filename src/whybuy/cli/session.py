@@ -130,6 +130,19 @@ def require_times(config: Config, *, within: str = "a horizon") -> None:
         )
 
 
+_OTHER_FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".gz")
+
+
+def require_parquet(output: Path | None) -> None:
+    """Refuse an --output that is named like a file of another format: what is written is Parquet."""
+    if output is not None and output.suffix.lower() in _OTHER_FORMATS:
+        raise QuestionError.of(
+            found=f"--output {output}",
+            needed="a name that ends in .parquet, which is what is written",
+            do=f"Name it {output.with_suffix('.parquet').name}; pandas makes any other format of it",
+        )
+
+
 def write_output(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file that the user named, whole or not at all.
 
