@@ -12,7 +12,7 @@ import pandas as pd
 
 from whybuy import columns as c
 from whybuy.campaign.estimate import Float64
-from whybuy.campaign.history import outcome_sql
+from whybuy.campaign.history import PLACED, outcome_sql
 from whybuy.engine import steady_duckdb
 from whybuy.events.behaviors import Behavior
 from whybuy.events.log import ITEMS, EventLog
@@ -64,15 +64,8 @@ def followups(
         expressions.append(f"{expression} AS y{mark}")
         parameters |= more
     sql = f"""
-    WITH dated AS (
-        SELECT *, min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) AS moment_ms
-        FROM read_parquet($shard) WHERE {c.USER} IN (SELECT {c.USER} FROM wanted)
-    ), placed AS (
-        SELECT w.{_ROW}, w.{_AT}, e.* EXCLUDE ({c.CATEGORY}),
-               coalesce(i.{c.CATEGORY}, e.{c.CATEGORY}) AS {c.CATEGORY}, i.{c.BRAND}
-        FROM dated e JOIN wanted w USING ({c.USER}) LEFT JOIN read_parquet($items) i USING ({c.ITEM})
-    )
-    SELECT {_ROW}, {", ".join(expressions)} FROM placed GROUP BY {_ROW}
+    WITH {PLACED}
+    SELECT w.{_ROW}, {", ".join(expressions)} FROM placed JOIN wanted w USING ({c.USER}) GROUP BY w.{_ROW}
     """
     out = np.zeros((len(rows), len(counted)))
     with steady_duckdb() as connection:

@@ -38,6 +38,18 @@ MIN_PRICED = 0.95
 _ROW, _AT, _KIND, _AGE = "row", "at_ms", "kind", "age_days"
 
 
+WITH_ITEMS = f"e.* EXCLUDE ({c.CATEGORY}), coalesce(i.{c.CATEGORY}, e.{c.CATEGORY}) AS {c.CATEGORY}, i.{c.BRAND}"
+"""Columns of events ``e`` joined to their items ``i``, as :func:`outcome_sql` needs them."""
+PLACED = f"""
+    dated AS (
+        SELECT *, min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) AS moment_ms
+        FROM read_parquet($shard) WHERE {c.USER} IN (SELECT {c.USER} FROM wanted)
+    ), placed AS (
+        SELECT {WITH_ITEMS} FROM dated e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
+    )"""
+"""The events of the people of the table ``wanted`` with ``moment_ms``, the time of the first event of their moment."""
+
+
 @dataclass(frozen=True)
 class History:
     """What is known about rows of (user, moment).
@@ -207,13 +219,7 @@ def _read_shard(
     condition, parameters = outcome_sql(window.outcome)
     bought = f"after AND {c.ACTION} = 'purchase'"
     sql = f"""
-    WITH dated AS (
-        SELECT *, min({c.TIME_MS}) OVER (PARTITION BY {c.USER}, {c.MOMENT}) AS moment_ms
-        FROM read_parquet($shard) WHERE {c.USER} IN (SELECT {c.USER} FROM wanted)
-    ), placed AS (
-        SELECT e.* EXCLUDE ({c.CATEGORY}), coalesce(i.{c.CATEGORY}, e.{c.CATEGORY}) AS {c.CATEGORY}, i.{c.BRAND}
-        FROM dated e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
-    ), judged AS (
+    WITH {PLACED}, judged AS (
         SELECT *, {condition} AS hit FROM placed
     ), met AS (
         SELECT w.{_ROW}, p.{c.ACTION}, p.hit, t.k,

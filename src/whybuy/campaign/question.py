@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from whybuy import columns as c
 from whybuy.campaign.assignments import Assignments, read_assignments
-from whybuy.campaign.history import Window, outcome_sql
+from whybuy.campaign.history import WITH_ITEMS, Window, outcome_sql
 from whybuy.config import Config, duration_ms, duration_text
 from whybuy.engine import steady_duckdb
 from whybuy.errors import QuestionError, nearest
@@ -70,8 +70,7 @@ def _require_outcome(log: EventLog, outcome: Behavior) -> None:
     condition, parameters = outcome_sql(outcome)
     sql = f"""
         SELECT count(*) FROM (
-            SELECT e.* EXCLUDE ({c.CATEGORY}), coalesce(i.{c.CATEGORY}, e.{c.CATEGORY}) AS {c.CATEGORY}, i.{c.BRAND}
-            FROM read_parquet($shards) e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
+            SELECT {WITH_ITEMS} FROM read_parquet($shards) e LEFT JOIN read_parquet($items) i USING ({c.ITEM})
         ) WHERE {condition}
     """
     files = {"shards": [str(shard) for shard in log.shards], "items": str(log.folder / ITEMS)}
