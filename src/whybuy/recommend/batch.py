@@ -50,17 +50,25 @@ def build(log: EventLog, effects_path: Path, config: Config, folder: Path, *, re
     with connection(folder) as (con, scratch):
         load_items(con, log)
         terms = terms_of(con, log, config)
-        load_facts(con, log, terms, report)
-        terms = estimate_showing(con, log, terms, scratch, report)
-        terms = load_lifts(con, log, terms, scratch, report)
+        terms = load_learned(con, log, terms, scratch=scratch, report=report)
         learn_from_log(con, log, terms, folder, scratch, report)
-        load_places(con, terms)
         load_effects(con, effects_path, terms)
         write_people(con, log, terms, folder, acts=is_saved(folder), report=report)
         for table in TABLES:
             write_query(con, f"SELECT * FROM {table} ORDER BY ALL", folder / f"{table}.parquet")
     terms.save(folder)
     write_samples(folder, log, k=config.recommend.k)
+
+
+def load_learned(
+    con: duckdb.DuckDBPyConnection, log: EventLog, terms: Terms, *, scratch: Path, report: Report
+) -> Terms:
+    """Make what answers need of a log, but for effects and lifts by person; return its terms, narrowed."""
+    load_facts(con, log, terms, report)
+    terms = estimate_showing(con, log, terms, scratch, report)
+    terms = load_lifts(con, log, terms, scratch, report)
+    load_places(con, terms)
+    return terms
 
 
 def recommend_all(

@@ -77,6 +77,11 @@ class Terms:
         """The lookback as a duration."""
         return duration_text(self.lookback_ms)
 
+    @property
+    def windows_ms(self) -> tuple[int, ...]:
+        """Within which spans the past of a person is counted, the shortest first."""
+        return tuple(sorted({self.horizon_ms, self.lookback_ms}))
+
     def without_lift(self, why: str) -> "Terms":
         """Return the terms of a log whose lifts turned out not to be tellable."""
         return replace(self, why_no_lift=why)

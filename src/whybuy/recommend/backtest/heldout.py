@@ -20,10 +20,11 @@ from whybuy.progress import Report, quiet
 from whybuy.recommend.backtest.evaluation import time_text
 from whybuy.recommend.backtest.foretold import Cut, HeldOut, Scores
 from whybuy.recommend.backtest.judge import BY_P_BUY
-from whybuy.recommend.backtest.learn import cut_before, load_learned, number_items
+from whybuy.recommend.backtest.learn import cut_before, number_items
 from whybuy.recommend.backtest.lists import RANKINGS, rank_people
 from whybuy.recommend.backtest.measures import Catalog, averages, differences
 from whybuy.recommend.backtest.run import Lack
+from whybuy.recommend.batch import load_learned
 from whybuy.recommend.personal.asked import Asker, learn_from_log
 from whybuy.recommend.store import connection, load_events, parquet_list
 from whybuy.recommend.terms import Terms, terms_of

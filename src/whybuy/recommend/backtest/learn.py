@@ -18,12 +18,10 @@ from whybuy.causal.clusters import Float64, Ints
 from whybuy.events.log import EventLog
 from whybuy.progress import Report
 from whybuy.recommend.backtest.slates import Reading
-from whybuy.recommend.candidates import load_places
-from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE, load_facts, load_items
-from whybuy.recommend.lift import load_lifts
+from whybuy.recommend.batch import load_learned
+from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE, load_items
 from whybuy.recommend.personal.asked import learned_lifts
 from whybuy.recommend.personal.learn import PersonalLifts
-from whybuy.recommend.personal.showing import estimate_showing
 from whybuy.recommend.store import parquet_list, quoted
 from whybuy.recommend.terms import STATES, Terms
 
@@ -118,17 +116,6 @@ def cut_before(
         )
         report("evaluate: the earlier part", done + 1, len(log.shards))
     return replace(log, shards=shards)
-
-
-def load_learned(
-    con: duckdb.DuckDBPyConnection, earlier: EventLog, terms: Terms, *, scratch: Path, report: Report
-) -> Terms:
-    """Make what answers need of a log that was cut, but for effects and lifts by person; return its terms, narrowed."""
-    load_facts(con, earlier, terms, report)
-    terms = estimate_showing(con, earlier, terms, scratch, report)
-    terms = load_lifts(con, earlier, terms, scratch, report)
-    load_places(con, terms)
-    return terms
 
 
 def _learned(con: duckdb.DuckDBPyConnection, why_no_lift: str | None, personal: PersonalLifts | None) -> Learned:

@@ -55,7 +55,7 @@ def learned_lifts(
             yield
             report("recommend: lifts by person", next(steps), 2 * len(log.shards) + 1)
 
-    lifts = learn_lifts(con, parts, terms, windows_ms=tuple(sorted({terms.horizon_ms, terms.lookback_ms})))
+    lifts = learn_lifts(con, parts, terms, windows_ms=terms.windows_ms)
     report("recommend: lifts by person", 2 * len(log.shards) + 1, 2 * len(log.shards) + 1)
     return lifts
 

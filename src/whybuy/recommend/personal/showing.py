@@ -125,7 +125,7 @@ def estimate_showing(
             yield
             report("recommend: chances of being shown", next(steps), (_STEPS + 1) * len(log.shards))
 
-    model = ShowingModel.fit(*draw(con, parts, terms, windows_ms=windows_ms(terms)))
+    model = ShowingModel.fit(*draw(con, parts, terms, windows_ms=terms.windows_ms))
     why_not = model.why_not()
     if why_not is not None:
         return replace(
@@ -144,14 +144,9 @@ def of_shard(con: duckdb.DuckDBPyConnection, model: ShowingModel, terms: Terms) 
            ORDER BY u, t, item"""
     ).fetchnumpy()
     u, t, item, k = (np.asarray(shown[name], np.int64) for name in ("u", "t", "item", "k"))
-    known = Known.of(Acts.of(con), model.items, windows_ms(terms))
+    known = Known.of(Acts.of(con), model.items, terms.windows_ms)
     chance = np.minimum(model.of(known, u, item, t, terms.horizon_ms), _SURE)
     return pa.table({"u": u.astype(np.int32), "t": t, "item": item.astype(np.int32), "p": 1 - (1 - chance) ** (1 / k)})
-
-
-def windows_ms(terms: Terms) -> tuple[int, ...]:
-    """Return within which spans the past is counted."""
-    return tuple(sorted({terms.horizon_ms, terms.lookback_ms}))
 
 
 def _fold(user: Ints) -> Ints:
