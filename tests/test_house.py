@@ -1,5 +1,6 @@
 """The habits of the repository, held by tests: small files, a light import, public names that exist, one direction."""
 
+import ast
 import importlib
 import json
 import pkgutil
@@ -72,3 +73,19 @@ def test_every_installed_package_is_pinned():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert all(pin.count("==") == 1 for pin in pins)
     assert "torch==2.13.0" in pins
+
+
+def test_compiled_functions_do_not_sort():
+    """Two functions of a process whose compiled forms were cached by different processes may crash if both sort.
+
+    numba names what it generates for ``np.sort`` and ``np.argsort`` alike but for a counter that starts anew in every
+    process, and the loader takes the first of a name (numba issue 4807 has the like).
+    """
+    found = [
+        f"{path.relative_to(ROOT)}: {function.name}"
+        for path in python_files()
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and any("njit" in ast.unparse(d) for d in function.decorator_list)
+        if any("sort" in ast.unparse(call.func) for call in ast.walk(function) if isinstance(call, ast.Call))
+    ]
+    assert found == []

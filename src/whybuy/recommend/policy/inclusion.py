@@ -97,7 +97,11 @@ def plackett_luce_inclusion(score: Floats, open_: Bools, temperature: float, k: 
     score : (n_users, n_candidates)
     open_ : (n_users, n_candidates) bool; others have probability 0
     """
-    return _among_first(np.where(open_, score, 0.0) / temperature, open_, k)
+    order = np.argsort(np.where(open_, -score, np.inf), axis=1, kind="stable")
+    log_weight = np.take_along_axis(score, order, axis=1) / temperature
+    found = np.zeros(score.shape)
+    np.put_along_axis(found, order, _among_first(log_weight, open_.sum(axis=1), k), axis=1)
+    return found
 
 
 def ranked_inclusion(n_open: int, k: int, uniform: Floats) -> Floats:
@@ -156,18 +160,17 @@ def _rows(begun: Start, rows: Ints) -> Start:
 
 
 @numba.njit(cache=True)
-def _among_first(log_weight, open_, k):  # type: ignore[no-untyped-def] # pragma: no cover
+def _among_first(log_weight, n_open, k):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Return (n_users, n_candidates) for weights whose first ``n_open`` of a row are open, in falling order."""
     out = np.zeros(log_weight.shape)
     for u in range(len(log_weight)):
-        members = np.flatnonzero(open_[u])
-        if len(members) <= k:
-            out[u, members] = 1.0
+        if n_open[u] <= k:
+            out[u, : n_open[u]] = 1.0
             continue
-        order = members[np.argsort(-log_weight[u, members])]
-        lw = np.zeros(len(order))
-        for i in range(1, len(order)):
-            lw[i] = lw[i - 1] - min(log_weight[u, order[i - 1]] - log_weight[u, order[i]], _WIDEST_GAP)
-        out[u, order] = _arrivals(lw, k)
+        lw = np.zeros(n_open[u])
+        for i in range(1, len(lw)):
+            lw[i] = lw[i - 1] - min(log_weight[u, i - 1] - log_weight[u, i], _WIDEST_GAP)
+        out[u, : n_open[u]] = _arrivals(lw, k)
     return out
 
 
