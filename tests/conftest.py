@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
+from threadpoolctl import threadpool_limits
 
 from whybuy.workspace import code_version
 
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[RESUMED] = len(passed)
     config.hook.pytest_deselected(items=passed)
     items[:] = [item for item in items if item not in passed]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_of_blas() -> Iterator[None]:
+    """Keep BLAS to one thread: for small matrices a second one spins on a core that another process could use."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -142,14 +142,12 @@ def _best_nets(nets, within):  # type: ignore[no-untyped-def]
     out, chosen, free = np.zeros((n, within[0])), np.zeros(K, np.bool_), within[2].copy()
     for i in range(n):
         _take_best(nets[i], within, chosen, free)
-        taken = 0
-        for k in np.flatnonzero(chosen):
+        for taken, k in enumerate(np.flatnonzero(chosen)):
             at = taken
             while at > 0 and out[i, at - 1] < nets[i, k]:
                 out[i, at] = out[i, at - 1]
                 at -= 1
             out[i, at] = nets[i, k]
-            taken += 1
     return out
 
 
