@@ -33,7 +33,9 @@ def covered(found: PolicyComparison, setting: Setting = USUAL) -> list[float]:
 
 @pytest.mark.parametrize("estimator", ["ips", "snips", "dr"])
 def test_intervals_hold_the_truth(estimator):
-    coverage = np.mean([covered(judged(draw(seed, n_users=N_USERS), estimator)) for seed in SEEDS], axis=0)
+    found = np.array([covered(judged(draw(seed, n_users=N_USERS), estimator)) for seed in SEEDS])
+    assert (np.isfinite(found).mean(axis=0) > 0.95).all()  # hardly a draw has too few rewards for a number
+    coverage = np.nanmean(found, axis=0)
     assert (np.abs(coverage - 0.95) < BAND).all(), coverage
 
 
