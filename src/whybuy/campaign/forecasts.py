@@ -18,9 +18,11 @@ from whybuy.engine import give_back_memory
 from whybuy.events.features import LONGEST_WINDOW_MS, history_features
 from whybuy.events.moments import Moments
 from whybuy.events.sequences import Sequences, SequenceStore
+from whybuy.progress import Report, quiet
 
 Floats = npt.NDArray[np.float32]
 
+_WHAT = "what the model foretells of everybody"
 _N_OUTCOMES = 12
 _BLOCK_EVENTS = 65_536
 
@@ -38,7 +40,7 @@ class Forecaster:
         heads = self.twins.heads
         return [f"forecast of {heads.index.behaviors[a]}" for a in heads.outcomes[:_N_OUTCOMES]]
 
-    def at(self, rows: pd.DataFrame, horizon_ms: int) -> Floats:
+    def at(self, rows: pd.DataFrame, horizon_ms: int, *, report: Report = quiet) -> Floats:
         """Return (n, n_outcomes) logits for people at moments, the ``rows`` (``user_id``, ``ts_ms``), in their order.
 
         Where nothing happened before there is nothing to foretell from: such rows have the others' mean, and the
@@ -47,9 +49,14 @@ class Forecaster:
         out = np.full((len(rows), len(self.names)), np.nan, np.float32)
         by_user = pd.Series(np.arange(len(rows)), index=rows[c.USER].astype(str).to_numpy())
         times = rows[c.TIME_MS].to_numpy(np.int64)
-        for shard in self.store.shards:
-            for block in Sequences.open(shard).blocks(_BLOCK_EVENTS):
+        n_shards = len(self.store.shards)
+        report("forecasts", 0, n_shards, _WHAT)
+        for done, shard in enumerate(self.store.shards):
+            people, n_seen = Sequences.open(shard), 0
+            for block in people.blocks(_BLOCK_EVENTS):
                 self._fill(out, block, by_user, times, horizon_ms)
+                n_seen += block.n_users
+                report("forecasts", done + n_seen / people.n_users, n_shards, _WHAT)
             give_back_memory()
         known = np.isfinite(out).all(axis=1)
         if not known.any():

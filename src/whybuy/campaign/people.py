@@ -120,7 +120,7 @@ class Reader:
     def _with_forecasts(self, history: History, rows: pd.DataFrame) -> History:
         if self.forecaster is None:
             return history
-        found = self.forecaster.at(rows, self.window.horizon_ms)
+        found = self.forecaster.at(rows, self.window.horizon_ms, report=self.report)
         names = self.forecaster.names[: found.shape[1]]
         return replace(
             history,
