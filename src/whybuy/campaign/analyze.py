@@ -8,7 +8,7 @@ from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.by_person import ByPerson, effects_by_person
 from whybuy.campaign.history import Window
 from whybuy.campaign.inquiry import Inquiry
-from whybuy.campaign.people import People, Reader
+from whybuy.campaign.people import People, Reader, everybody_now
 from whybuy.campaign.policy import Policy, policy_of
 from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
 from whybuy.campaign.result import CampaignResult
@@ -95,6 +95,8 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
     """
     window, assignments = require_question(log, config, campaign_id, outcome=outcome, horizon=horizon)
     inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
+    if asked is not None and missing_terms(asked, config.campaign, campaign_id) is None:
+        inquiry = foretelling_everybody(inquiry)
     _begin(inquiry, _EFFECT)
     study = study_of(inquiry, assignments, campaign_id)
     _begin(inquiry, _BESIDE)
@@ -160,6 +162,17 @@ def _with_people(inquiry: Inquiry, study: Study, asked: Asked) -> CampaignResult
 def _no_policy(inquiry: Inquiry, study: Study, asked: Asked) -> Policy:
     lacking = missing_terms(asked, inquiry.config.campaign, study.result.campaign)
     return Policy(needed=lacking, refused=None if lacking else _left_out(study).refused)
+
+
+def foretelling_everybody(inquiry: Inquiry) -> Inquiry:
+    """Return the inquiry of a plan: its first forecast is of everybody now as well, so that the log is read once."""
+    if inquiry.forecaster is None:
+        return inquiry
+    from whybuy.campaign.forecasts import Forecaster, Remembering
+
+    assert isinstance(inquiry.forecaster, Forecaster), "asked once"
+    later = everybody_now(inquiry.log, inquiry.observed)
+    return replace(inquiry, forecaster=Remembering(inquiry.forecaster, later))
 
 
 def by_person_of(inquiry: Inquiry, study: Study, *, is_for_sending: bool) -> tuple[ByPerson, People | None]:

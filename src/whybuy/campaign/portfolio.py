@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from whybuy import columns as c
-from whybuy.campaign.analyze import by_person_of
+from whybuy.campaign.analyze import by_person_of, foretelling_everybody
 from whybuy.campaign.asked import Asked
 from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.budget import BudgetPlan, Offers, ResponseCurve, response_curve, spend
@@ -160,7 +160,7 @@ def plan_campaigns(
     """
     require_offers(log, config)
     window = Window(parse_behavior(DEFAULT_OUTCOME), duration_ms(config.campaign.horizon))
-    inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
+    inquiry = foretelling_everybody(Inquiry(log, config, window, report=report, forecaster=forecaster))
     assignments, asked = read_assignments(log), Asked(budget=budget)
     offers: list[_Offer] = []
     left_out: dict[str, str] = {}
