@@ -97,4 +97,5 @@ def test_one_of_many_judged_by_itself_says_that_the_list_may_say_less():
     assert alone.verdict == "strong"
     assert alone.reasons[-1].startswith("Judged by itself: the list of all 5 campaigns goes by q-values")
     assert not any("Judged by itself" in text for text in judged_alone(found, 1, smallest_effect=0.005).reasons)
+    assert not any("Judged by itself" in text for text in judged_alone(found, 4, smallest_effect=0.005).reasons)
     assert not any("Judged by itself" in text for text in judged_alone(noise, 5, smallest_effect=0.005).reasons)

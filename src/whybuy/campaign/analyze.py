@@ -104,7 +104,9 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
     result = judged_alone(study.result, len(assignments.campaigns), smallest_effect=config.causal.smallest_effect)
     if not by_person and asked is None:
         return result
-    return _with_people(inquiry, replace(study, result=result), asked or Asked())
+    found = _with_people(inquiry, replace(study, result=result), asked or Asked())
+    report("campaign", len(_STEPS), len(_STEPS))
+    return found
 
 
 def _thickest(studied: list[Study]) -> list[Study]:

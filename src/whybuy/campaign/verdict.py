@@ -38,7 +38,9 @@ def judged(results: list[CampaignResult], *, smallest_effect: float) -> list[Cam
 def judged_alone(result: CampaignResult, n_campaigns: int, *, smallest_effect: float) -> CampaignResult:
     """Return the result judged by itself, and why a list of all ``n_campaigns`` of the log may say less of it."""
     alone = judged([result], smallest_effect=smallest_effect)[0]
-    if n_campaigns == 1 or alone.verdict not in ("strong", "suggestive"):
+    # A q-value is at most the p-value times the number of campaigns: below the limit no list can say less.
+    may_be_chance = (alone.effect.p_value or 0) * n_campaigns >= Q_LIMIT
+    if not may_be_chance or alone.verdict not in ("strong", "suggestive"):
         return alone
     said = (
         f"Judged by itself: the list of all {n_campaigns} campaigns goes by q-values over all of them, since of many "
