@@ -432,12 +432,12 @@ def source_files(config: Config) -> list[tuple[str, int, int]]:
 
 
 def _files_of(path: str) -> list[Path]:
-    from whybuy.events.locate import is_data
-
     if "://" in path:
         return []
     path = path.partition("::")[0]
     if Path(path).is_dir():
+        from whybuy.events.locate import is_data
+
         return [p for p in Path(path).rglob("*") if is_data(p, Path(path))]
     if Path(path).exists():
         return [Path(path)]

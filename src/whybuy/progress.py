@@ -40,6 +40,9 @@ def live(console: Console) -> Iterator[Report]:
             note = escape(note)
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=total, note=note)
+            elif done < bars.tasks[tasks[task]].completed:
+                # Begun again, as histories are for every campaign: time left is that of this round.
+                bars.reset(tasks[task])
             bars.update(tasks[task], completed=done, total=total, note=note)
 
         yield report

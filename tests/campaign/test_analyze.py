@@ -90,6 +90,16 @@ def test_segments_carry_their_own_effect(tmp_path):
     assert gold.p_holm == pytest.approx(min(1, 2 * gold.effect.p_value))
 
 
+def test_people_are_not_described_by_protected_attributes(tmp_path):
+    events = trial(180, 20, 60, 140)
+    shop = write_shop(tmp_path, events, users=users_of(events))
+    assert any("it moves people with tier = basic" in text for text in one(shop, campaign=RANDOM).reasons)
+    told = one(shop, campaign=RANDOM, protected=["tier", "gender"])
+    assert not any("tier =" in text for text in told.reasons)
+    assert "Left out of the words because protected: tier." in told.reasons
+    assert {s.attribute for s in told.segments} == {"tier"}
+
+
 def test_thin_segments_are_left_open_and_said(tmp_path):
     events = trial(30, 70, 25, 75)
     result = one(write_shop(tmp_path, events, users=users_of(events)), campaign=RANDOM)

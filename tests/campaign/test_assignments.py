@@ -22,6 +22,12 @@ def split(n_sent, n_held, p_sent=None, p_held=None):
     return assigned(*sent, *held)
 
 
+def test_campaigns_are_listed_as_people_count(tmp_path):
+    sent = [event("a", day, "campaign", campaign_id=str(day), arm="letter") for day in (1, 2, 10, 11)]
+    shop = write_shop(tmp_path, [*sent, event("a", 12, "view")])
+    assert read_assignments(shop).campaigns == ["1", "2", "10", "11"]
+
+
 def test_the_first_event_of_a_campaign_is_the_assignment(tmp_path):
     shop = write_shop(
         tmp_path,

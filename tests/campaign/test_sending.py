@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from tests.campaign.shops import config, moved_events, tiers, write_shop
+from whybuy.campaign.asked import Asked
 from whybuy.campaign.assignments import design_of, read_assignments
 from whybuy.campaign.by_person import effects_by_person
 from whybuy.campaign.cohort import Observed, arms_cohort
 from whybuy.campaign.history import Window
 from whybuy.campaign.people import Reader
 from whybuy.campaign.sending import PLAN, RANDOM, foretelling, judges_of, planned
-from whybuy.campaign.terms import Asked, terms_of
+from whybuy.campaign.terms import terms_of
 from whybuy.events.behaviors import parse_behavior
 
 EFFECTS = {"gold": 0.35, "basic": -0.17}

@@ -3,7 +3,7 @@
 import pytest
 
 from whybuy.campaign.result import CampaignResult, nothing_known
-from whybuy.campaign.verdict import judged
+from whybuy.campaign.verdict import judged, judged_alone
 from whybuy.causal.effects import Estimate
 
 GROUNDS = {"treated_outcome_users": 50, "control_outcome_users": 50, "effective_users": 400.0}
@@ -87,3 +87,15 @@ def test_missing_grounds_take_the_numbers_away():
     found = verdict(result(grounds={**GROUNDS, "control_outcome_users": 19}))
     assert found.effect == Estimate(estimand="ato")
     assert found.reasons[0] == "Only 19 of the controls had the outcome; 20 are needed."
+
+
+def test_one_of_many_judged_by_itself_says_that_the_list_may_say_less():
+    """p = 0.012 is told alone, and is 5 times as much among five campaigns of which four do nothing."""
+    found, noise = result(0.05, 0.02), result(0.001, 0.02)
+    assert verdict(found, noise, noise, noise, noise).verdict == "cannot_tell"
+    alone = judged_alone(found, 5, smallest_effect=0.005)
+    assert alone.verdict == "strong"
+    assert alone.reasons[-1].startswith("Judged by itself: the list of all 5 campaigns goes by q-values")
+    assert not any("Judged by itself" in text for text in judged_alone(found, 1, smallest_effect=0.005).reasons)
+    assert not any("Judged by itself" in text for text in judged_alone(found, 4, smallest_effect=0.005).reasons)
+    assert not any("Judged by itself" in text for text in judged_alone(noise, 5, smallest_effect=0.005).reasons)

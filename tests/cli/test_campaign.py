@@ -1,5 +1,7 @@
 """``whybuy campaign`` on small shops: whom it moves, whom to send it to, and everything that is refused."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,9 +11,11 @@ import pandas as pd
 import pytest
 
 from tests.campaign.shops import event, moved_events, targeted_events, tiers, write_shop
+from tests.cli.conftest import SPRING
 from whybuy import columns as c
 from whybuy import pipeline as module
 from whybuy.campaign.uplift import uplift
+from whybuy.causal.effects import Estimate
 from whybuy.events.log import EventLog
 
 CONFIG = '[[events]]\npath = "log.csv"\n'
@@ -33,8 +37,8 @@ def ask(call, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("whybuy.pipeline.Pipeline.forecaster", None)
     monkeypatch.setattr("whybuy.campaign.by_person.uplift", partial(uplift, learners=("dr",)))
 
-    def run(log: EventLog, *words: str, config: str = ""):
-        (tmp_path / "whybuy.toml").write_text(f"{CONFIG}{config}", encoding="utf-8")
+    def run(log: EventLog, *words: str, config: str = "", first: str = ""):
+        (tmp_path / "whybuy.toml").write_text(f"{first}{CONFIG}{config}", encoding="utf-8")
         monkeypatch.setattr("whybuy.pipeline.Pipeline.log", log)
         return call("campaign", *words)
 
@@ -93,6 +97,13 @@ def test_whom_to_send_to(ask, letters, tmp_path, conforms):
     assert (sent["user_id"].str[-1].astype(int) % 2 == 1).mean() > 0.95
 
 
+def test_a_rule_says_which_protected_attributes_it_left_out(ask, letters):
+    words = ("spring", "--budget", "200", "--cost", "0.5", "--json")
+    rule = ask(letters, *words, config="", first='protected = ["tier"]\n').json["policy"]["rule"]["words"]
+    assert rule[-1] == "Left out of the words because protected: tier."
+    assert not any("tier is" in line for line in rule)
+
+
 def test_in_words(ask, letters):
     out = ask(letters, "spring", "--budget", "200", "--cost", "0.5").out
     assert "by tenth of the people" in out
@@ -133,6 +144,35 @@ def test_amounts_that_make_no_sense_are_exit_2(ask, letters, words, message):
     answer = ask(letters, "spring", *words)
     assert answer.code == 2
     assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sprng",), "Did you mean 'spring'?"),
+        (("spring", "--outcome", "purchas:shoes"), "Did you mean 'purchase'?"),
+        (("spring", "--horizon", "7x"), "'7x' is not a duration"),
+        (("spring", "--horizon", "90d"), "more than the horizon of 90d"),
+        (("spring", "--output", "f.parquet"), "There is no plan to write."),
+        (("--budget", "5"), "No campaign of the log has a cost"),
+    ],
+)
+def test_a_slip_is_refused_before_anything_is_trained_or_read(ask, letters, monkeypatch, words, message):
+    def read(log: EventLog) -> None:
+        pytest.fail("assignments were read")
+
+    if "--output" not in words:
+        monkeypatch.setattr("whybuy.campaign.assignments.read_assignments", read)
+    answer = ask(letters, *words)
+    assert (answer.code, "model" in answer.err) == (2, False)
+    assert message in answer.err
+
+
+def test_a_slip_loads_neither_learners_nor_tables():
+    """Another process, since this one has loaded everything."""
+    code = "import sys, whybuy.cli.app, whybuy.campaign.asked, whybuy.campaign.question; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"duckdb", "numpy", "pandas", "scipy", "sklearn", "torch"} & set(loaded)
 
 
 def test_costs_in_the_config_below_0_and_unknown_keys_are_exit_2(ask, letters):
@@ -305,3 +345,19 @@ def test_a_file_named_like_another_format_is_refused_at_once(call, shop, words):
     answer = call(*words, "--output", "list.csv")
     assert answer.code == 2
     assert "Name it list.parquet" in answer.err
+
+
+def test_the_list_says_where_one_campaign_by_itself_may_say_more(call, shop, stages, letters, monkeypatch):
+    """Of the two only the first has p < .05 <= q."""
+    told = Estimate.of("ate", 0.05, 0.02)
+    found = [
+        SPRING | {"campaign": name, "verdict": "cannot_tell", "effect": replace(effect, q_value=q).to_json()}
+        for name, effect, q in (("2", told, 0.06), ("10", Estimate.of("ate", 0.01, 0.02), 0.6))
+    ]
+    monkeypatch.setattr("whybuy.pipeline.Pipeline.log", letters)
+    monkeypatch.setattr("whybuy.cli.campaign._known_campaigns", lambda pipeline: found)
+    out = call("campaign").out
+    assert "2: cannot_tell, since of 2 campaigns judged together some look good by chance (q-value)" in out
+    assert "10: cannot_tell" not in out
+    found[0]["effect"]["q_value"] = 0.04
+    assert "judged together" not in call("campaign").out

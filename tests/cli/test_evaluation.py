@@ -45,7 +45,7 @@ def test_without_impressions_rankings_are_held_against_what_was_bought(call, sho
     answer = call("recommend", "--evaluate")
     assert answer.code == 0, answer.err
     assert "What policies would have earned cannot be told. The log has no impressions" in answer.out
-    assert "This is prediction: what people took by themselves, not what showing adds." in answer.out
+    assert answer.out.count("This is prediction: what people took by themselves, not what showing adds.") == 1
     assert "winner" not in answer.out
     rows = answer.out.partition("miscalibration\n")[2].splitlines()[:6]
     assert [row[:11].strip() for row in rows] == [

@@ -100,7 +100,7 @@ def adjusted_result(
         effect=effect,
         also=(also,),
         segments=segments,
-        reasons=(*notes, *_before_notes(exposures), *joint.notes(), *segment_notes(segments)),
+        reasons=(*notes, *_before_notes(exposures), *joint.notes(), *segment_notes(segments, inquiry.config.protected)),
         checks=checks,
         **shared,
     )

@@ -3,18 +3,18 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from whybuy.campaign.asked import Asked, missing_terms
 from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.by_person import ByPerson, effects_by_person
 from whybuy.campaign.history import Window
 from whybuy.campaign.inquiry import Inquiry
-from whybuy.campaign.people import People, Reader
+from whybuy.campaign.people import People, Reader, everybody_now
 from whybuy.campaign.policy import Policy, policy_of
 from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
 from whybuy.campaign.result import CampaignResult
 from whybuy.campaign.study import Study, study_of, with_further
-from whybuy.campaign.terms import Asked, missing_terms
 from whybuy.campaign.uplift.rows import MIN_ARM_USERS
-from whybuy.campaign.verdict import judged
+from whybuy.campaign.verdict import judged, judged_alone
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.config import Config, duration_ms
 from whybuy.events.behaviors import parse_behavior
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 N_IN_RUN = 3
 """Campaigns that a run tells whom they move of: each takes seconds for the counts, the forecasts and the learners."""
+
+_STEPS = _EFFECT, _BESIDE, _MOVED, _SENDING = (
+    "the effect",
+    "arms, time, other campaigns, redeeming",
+    "whom it moves",
+    "whom to send it to",
+)
+"""Of one campaign, as its progress shows them."""
 
 
 def analyze_campaigns(
@@ -41,8 +49,9 @@ def analyze_campaigns(
     inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
     studied = []
     for done, campaign in enumerate(assignments.campaigns):
+        report("campaigns", done, len(assignments.campaigns), campaign)
         studied.append(with_further(inquiry, study_of(inquiry, assignments, campaign)))
-        report("campaigns", done + 1, len(assignments.campaigns), campaign)
+    report("campaigns", len(studied), len(studied))
     results = judged([study.result for study in studied], smallest_effect=config.causal.smallest_effect)
     studied = [replace(study, result=result) for study, result in zip(studied, results, strict=True)]
     chosen = _thickest(studied)
@@ -59,7 +68,7 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
     config: Config,
     campaign_id: str,
     *,
-    outcome: str = DEFAULT_OUTCOME,
+    outcome: str | None = None,
     horizon: str | None = None,
     by_person: bool = False,
     asked: Asked | None = None,
@@ -70,7 +79,7 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
 
     Parameters
     ----------
-    outcome : what must happen at least once, in the grammar of behaviors
+    outcome : what must happen at least once, in the grammar of behaviors; any purchase where None
     horizon : within how long after the assignment, the config's where None
     by_person : whether to tell whom it moves, too
     asked : what may be spent and what it costs and brings; whom to send to is then told, too
@@ -86,11 +95,18 @@ def analyze_campaign(  # noqa: PLR0913 - the options of the question
     """
     window, assignments = require_question(log, config, campaign_id, outcome=outcome, horizon=horizon)
     inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
-    study = with_further(inquiry, study_of(inquiry, assignments, campaign_id))
-    result = judged([study.result], smallest_effect=config.causal.smallest_effect)[0]
+    if asked is not None and missing_terms(asked, config.campaign, campaign_id) is None:
+        inquiry = foretelling_everybody(inquiry)
+    _begin(inquiry, _EFFECT)
+    study = study_of(inquiry, assignments, campaign_id)
+    _begin(inquiry, _BESIDE)
+    study = with_further(inquiry, study)
+    result = judged_alone(study.result, len(assignments.campaigns), smallest_effect=config.causal.smallest_effect)
     if not by_person and asked is None:
         return result
-    return _with_people(inquiry, replace(study, result=result), asked or Asked())
+    found = _with_people(inquiry, replace(study, result=result), asked or Asked())
+    report("campaign", len(_STEPS), len(_STEPS))
+    return found
 
 
 def _thickest(studied: list[Study]) -> list[Study]:
@@ -129,19 +145,36 @@ def _why_not_by_person(study: Study) -> str | None:
     return None
 
 
+def _begin(inquiry: Inquiry, step: str) -> None:
+    inquiry.report("campaign", _STEPS.index(step), len(_STEPS), step)
+
+
 def _with_people(inquiry: Inquiry, study: Study, asked: Asked) -> CampaignResult:
     """Return the answer with whom the campaign moves and, where nothing is lacking for it, whom to send it to."""
+    _begin(inquiry, _MOVED)
     lacking = missing_terms(asked, inquiry.config.campaign, study.result.campaign)
     found, people = by_person_of(inquiry, study, is_for_sending=lacking is None)
     if people is None or lacking is not None:
         return replace(study.result, by_person=found, policy=Policy(needed=lacking, refused=found.refused))
-    policy = policy_of(study.result.campaign, people, found, study.result.kind, asked, inquiry.config)
+    _begin(inquiry, _SENDING)
+    policy = policy_of(study.result.campaign, people, found, study.result.kind, asked, inquiry)
     return replace(study.result, by_person=found, policy=policy)
 
 
 def _no_policy(inquiry: Inquiry, study: Study, asked: Asked) -> Policy:
     lacking = missing_terms(asked, inquiry.config.campaign, study.result.campaign)
     return Policy(needed=lacking, refused=None if lacking else _left_out(study).refused)
+
+
+def foretelling_everybody(inquiry: Inquiry) -> Inquiry:
+    """Return the inquiry of a plan: its first forecast is of everybody now as well, so that the log is read once."""
+    if inquiry.forecaster is None:
+        return inquiry
+    from whybuy.campaign.forecasts import Forecaster, Remembering
+
+    assert isinstance(inquiry.forecaster, Forecaster), "asked once"
+    later = everybody_now(inquiry.log, inquiry.observed)
+    return replace(inquiry, forecaster=Remembering(inquiry.forecaster, later))
 
 
 def by_person_of(inquiry: Inquiry, study: Study, *, is_for_sending: bool) -> tuple[ByPerson, People | None]:
@@ -159,4 +192,7 @@ def by_person_of(inquiry: Inquiry, study: Study, *, is_for_sending: bool) -> tup
     )
     people = reader.people(study.design, study.cohort)
     config = inquiry.config
-    return effects_by_person(people, study.design.kind, margin=config.campaign.margin, seed=config.seed), people
+    found = effects_by_person(
+        people, study.design.kind, margin=config.campaign.margin, seed=config.seed, report=inquiry.report
+    )
+    return found, people

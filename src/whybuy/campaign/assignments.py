@@ -18,6 +18,7 @@ from whybuy import columns as c
 from whybuy.config import Config
 from whybuy.engine import steady_duckdb
 from whybuy.events.log import EventLog
+from whybuy.events.order import natural
 
 Kind = Literal["randomized", "targeted", "unknown"]
 
@@ -61,8 +62,8 @@ class Assignments:
 
     @property
     def campaigns(self) -> list[str]:
-        """Campaigns with at least one assignment, in the order of their ids."""
-        return [str(name) for name in self.assigned[c.CAMPAIGN].unique()]
+        """Campaigns with at least one assignment, in the order of their ids, 2 before 10."""
+        return sorted(map(str, self.assigned[c.CAMPAIGN].unique()), key=natural)
 
     def of(self, campaign: str) -> pd.DataFrame:
         """Return the assignments of one campaign, by user."""

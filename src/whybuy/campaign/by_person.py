@@ -21,6 +21,7 @@ from whybuy.campaign.uplift import Uplift, uplift
 from whybuy.campaign.uplift.deciles import deciles_frame
 from whybuy.causal.effects import Estimate
 from whybuy.errors import ArraysError
+from whybuy.progress import Report, quiet
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -121,7 +122,9 @@ NOT_ASKED = ByPerson()
 """Nobody asked whom it moves: the effect alone was."""
 
 
-def effects_by_person(people: People, kind: Kind, *, margin: float | None, seed: int) -> ByPerson:
+def effects_by_person(
+    people: People, kind: Kind, *, margin: float | None, seed: int, report: Report = quiet
+) -> ByPerson:
     """Return by how much being sent anything changes each person's outcome and money, or why that is not told.
 
     People are judged by the arms as they were drawn where the campaign was randomized; else their chances are
@@ -131,11 +134,14 @@ def effects_by_person(people: People, kind: Kind, *, margin: float | None, seed:
     if people.X.shape[1] == 0:
         return ByPerson(refused="Nothing is known of these people before: nobody can be told from anybody.")
     sent, outcome = people.sent.astype(float), people.outcome.astype(float)
+    column_sets = _column_sets(people, chance)
+    n_fits = len(column_sets) + (people.revenue is not None)
+    found = {}
     try:
-        found = {
-            columns: uplift(people.X[:, columns].astype(float), sent, outcome, chance, people.user_ids, seed=seed)
-            for columns in _column_sets(people, chance)
-        }
+        for done, columns in enumerate(column_sets):
+            report("learners", done, n_fits, f"its effect on each person, told from {len(columns)} columns")
+            X = people.X[:, columns].astype(float)
+            found[columns] = uplift(X, sent, outcome, chance, people.user_ids, seed=seed)
     except ArraysError as error:
         return ByPerson(refused=str(error))
     columns, best = min(found.items(), key=lambda pair: _excess_loss(pair[1]))
@@ -144,10 +150,12 @@ def effects_by_person(people: People, kind: Kind, *, margin: float | None, seed:
         notes += ("What it does to revenue is not told: the log has no prices of one currency for what was bought.",)
     else:
         X = people.X[:, columns].astype(float)
+        report("learners", n_fits - 1, n_fits, "its effect on each person's money")
         try:
             money = uplift(X, sent, people.revenue, chance, people.user_ids, learners=(best.learner,), seed=seed)
         except ArraysError as error:
             notes += (f"What it does to revenue is not told. {error}",)
+    report("learners", n_fits, n_fits)
     return ByPerson(outcome=best, revenue=money, margin=margin, columns=columns, notes=notes)
 
 

@@ -35,6 +35,7 @@ _MONEY_DAYS = (7, 30)
 _MONEY = ("revenue", "bought", "priced")
 MIN_PRICED = 0.95
 """Of the purchases within the horizon: with fewer prices, revenue is what the log happens to know."""
+_WHAT = "what people did before, and what came of it"
 _ROW, _AT, _KIND, _AGE = "row", "at_ms", "kind", "age_days"
 
 
@@ -112,11 +113,12 @@ def history_of(
     with steady_duckdb() as connection:
         connection.register("wanted", wanted)
         connection.register("top", _top_categories(log).rename_axis("k").reset_index())
+        report("histories", 0, len(log.shards), _WHAT)
         for done, shard in enumerate(log.shards):
             found = _read_shard(connection, log, shard, covariates, window)
             facts.append(found[[_ROW, "outcome", "outcome_before", "active", *_MONEY]])
             blocks.append(_logs(found, covariates))
-            report("campaign", done + 1, len(log.shards), "reading histories")
+            report("histories", done + 1, len(log.shards), _WHAT)
     found = pd.concat(facts, ignore_index=True)
     if len(found) != len(rows):
         message = f"{len(rows)} users at moments were asked for and {len(found)} have events"

@@ -11,7 +11,7 @@ from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
 
 if TYPE_CHECKING:
-    from whybuy.campaign.forecasts import Forecaster
+    from whybuy.campaign.forecasts import Forecaster, Remembering
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Inquiry:
     log: EventLog
     config: Config
     window: Window
-    forecaster: "Forecaster | None" = None
+    forecaster: "Forecaster | Remembering | None" = None
     report: Report = quiet
 
     @cached_property

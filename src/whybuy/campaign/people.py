@@ -22,7 +22,7 @@ from whybuy.events.log import EventLog
 from whybuy.progress import Report, quiet
 
 if TYPE_CHECKING:
-    from whybuy.campaign.forecasts import Forecaster
+    from whybuy.campaign.forecasts import Forecaster, Remembering
 
 NOTHING = "nothing"
 CLOCK, FORECAST = "clock", "forecast"
@@ -80,14 +80,16 @@ class Reader:
     log: EventLog
     window: Window
     observed: Observed
-    forecaster: "Forecaster | None" = None
+    forecaster: "Forecaster | Remembering | None" = None
     is_for_sending: bool = False
     report: Report = quiet
 
     def people(self, design: Design, cohort: Cohort) -> People:
         """Return the people of a campaign."""
         cohort = sampled(cohort)
-        everybody = self._everybody()
+        everybody = everybody_now(self.log, self.observed)
+        if not self.is_for_sending:
+            everybody = everybody.iloc[:0]
         rows = pd.concat([cohort.rows[[c.USER, c.TIME_MS]], everybody], ignore_index=True)
         history = self._with_forecasts(history_of(self.log, rows, self.window, report=self.report), rows)
         then = np.arange(len(rows)) < len(cohort.rows)
@@ -111,16 +113,10 @@ class Reader:
             notes=cohort.notes,
         )
 
-    def _everybody(self) -> pd.DataFrame:
-        """Return everybody who ever did anything, at the end of the log."""
-        users = self.log.users()
-        ids = users.loc[users[c.N_EVENTS] > 0, c.USER] if self.is_for_sending else users.loc[[], c.USER]
-        return pd.DataFrame({c.USER: ids.to_numpy(object), c.TIME_MS: np.int64(self.observed.end_ms + 1)})
-
     def _with_forecasts(self, history: History, rows: pd.DataFrame) -> History:
         if self.forecaster is None:
             return history
-        found = self.forecaster.at(rows, self.window.horizon_ms)
+        found = self.forecaster.at(rows, self.window.horizon_ms, report=self.report)
         names = self.forecaster.names[: found.shape[1]]
         return replace(
             history,
@@ -128,6 +124,13 @@ class Reader:
             names=[*history.names, *names],
             groups=[*history.groups, *[FORECAST] * len(names)],
         )
+
+
+def everybody_now(log: EventLog, observed: Observed) -> pd.DataFrame:
+    """Return everybody who ever did anything (``user_id``, ``ts_ms``), at the end of the log."""
+    users = log.users()
+    ids = users.loc[users[c.N_EVENTS] > 0, c.USER]
+    return pd.DataFrame({c.USER: ids.to_numpy(object), c.TIME_MS: np.int64(observed.end_ms + 1)})
 
 
 def _arms(design: Design) -> list[str]:

@@ -8,15 +8,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from whybuy import columns as c
+from whybuy.campaign.asked import Asked, missing_terms
 from whybuy.campaign.assignments import Kind
 from whybuy.campaign.budget import PolicyTree, spend
 from whybuy.campaign.by_person import UNCONFOUNDED, ByPerson
+from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import NOTHING, People
-from whybuy.campaign.rule import rule_words
+from whybuy.campaign.rule import not_described, rule_words
 from whybuy.campaign.sending import EVERYBODY, PLAN, RANDOM, Choice, Sent, send
-from whybuy.campaign.terms import Asked, Terms, missing_terms, terms_of
+from whybuy.campaign.terms import Terms, terms_of
 from whybuy.causal.effects import Estimate
-from whybuy.config import Config
 from whybuy.errors import ArraysError
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ NO_POLICY = Policy()
 """Nobody asked whom to send it to."""
 
 
-def policy_of(campaign: str, people: People, found: ByPerson, kind: Kind, asked: Asked, config: Config) -> Policy:
+def policy_of(campaign: str, people: People, found: ByPerson, kind: Kind, asked: Asked, inquiry: Inquiry) -> Policy:
     """Return whom to send a campaign to under what was asked, or what is lacking to say so."""
+    config = inquiry.config
     lacking = missing_terms(asked, config.campaign, campaign)
     if lacking is not None:
         return Policy(needed=lacking)
@@ -90,17 +92,17 @@ def policy_of(campaign: str, people: People, found: ByPerson, kind: Kind, asked:
         return Policy(refused=found.refused)
     terms = terms_of(asked, config.campaign, campaign, people.arms[1:])
     try:
-        sent = send(people, found, terms, protected=tuple(config.protected), seed=config.seed)
+        sent = send(people, found, terms, protected=config.protected, seed=config.seed, report=inquiry.report)
     except ArraysError as error:  # an arm of several that is too thin to be told from the others
         return Policy(refused=str(error))
     return Policy(
-        numbers=_numbers(people, sent, terms),
+        numbers=_numbers(people, sent, terms, not_described(people.groups, config.protected)),
         decision=_decision(campaign, people, sent, terms, kind),
         people=_list(people, found, sent, terms),
     )
 
 
-def _numbers(people: People, sent: Sent, terms: Terms) -> dict[str, Any]:
+def _numbers(people: People, sent: Sent, terms: Terms, not_asked: str) -> dict[str, Any]:
     plan, m = sent.plan, len(people.now_ids)
     return {
         "unit": sent.foretold.unit,
@@ -119,7 +121,7 @@ def _numbers(people: People, sent: Sent, terms: Terms) -> dict[str, Any]:
         "over_random": {**_interval(sent.over_random), **_interval(sent.over_random, m, "total_")},
         "curve": _curve(sent.curve, m),
         "next_unit": _next_unit(sent, terms),
-        "rule": None if sent.rule is None else _rule(sent.rule, terms, m),
+        "rule": None if sent.rule is None else _rule(sent.rule, terms, m, not_asked),
         "flags": list(plan.flags),
     }
 
@@ -150,14 +152,14 @@ def _next_unit(sent: Sent, terms: Terms) -> dict[str, float]:
     return dict(zip(terms.arms, (change / change.sum() if change.sum() else change).tolist(), strict=True))
 
 
-def _rule(tree: PolicyTree, terms: Terms, m: int) -> dict[str, Any]:
-    """Return a rule in words, what sending by it to everybody now costs, and what it adds per person."""
+def _rule(tree: PolicyTree, terms: Terms, m: int, not_asked: str) -> dict[str, Any]:
+    """Return a rule in words and what it may not ask, its cost for everybody now, and what it adds per person."""
     costs = np.append(0.0, terms.costs)
     leaves = [tree.rule.arm[leaf] for leaf, _ in tree.rule.paths]
     shares = [tree.shares[leaf] for leaf, _ in tree.rule.paths]
     gain = tree.value.gains.get("nobody treated")
     return {
-        "words": rule_words(tree),
+        "words": [*rule_words(tree), *filter(None, [not_asked])],
         "cost": m * float(sum(share * costs[arm] for arm, share in zip(leaves, shares, strict=True))),
         "gain": None if gain is None else _interval(gain),
         "is_told": gain is not None and (gain.ci_low or 0.0) > 0,

@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 
 from whybuy import columns as c
-from whybuy.campaign.analyze import by_person_of
+from whybuy.campaign.analyze import by_person_of, foretelling_everybody
+from whybuy.campaign.asked import Asked
 from whybuy.campaign.assignments import read_assignments
 from whybuy.campaign.budget import BudgetPlan, Offers, ResponseCurve, response_curve, spend
 from whybuy.campaign.by_person import UNCONFOUNDED
 from whybuy.campaign.history import Window
 from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import People
-from whybuy.campaign.question import DEFAULT_OUTCOME
+from whybuy.campaign.question import DEFAULT_OUTCOME, require_offers
 from whybuy.campaign.sending import Foretelling, Judges, foretelling, judges_of, mean_of
 from whybuy.campaign.study import Study, study_of
-from whybuy.campaign.terms import Asked, Terms, terms_of
+from whybuy.campaign.terms import Terms, terms_of
 from whybuy.causal.clusters import Float64
 from whybuy.causal.effects import Estimate
 from whybuy.config import CampaignConfig, Config, OfferConfig, duration_ms
@@ -142,23 +143,6 @@ class Portfolio:
             yield f"Left out: {campaign}. {why}"
 
 
-def require_offers(log: EventLog, config: Config) -> None:
-    """Raise QuestionError where no campaign of the log has a cost in the config, or the log has no times."""
-    known = log.quality.campaigns
-    if not known or not log.quality.has_times:
-        raise QuestionError.of(
-            found="The log has no campaign" if not known else "The log has an order of events but no times",
-            needed="campaigns with their times",
-            do="Add their assignments as another [[events]] entry of whybuy.toml",
-        )
-    if not any(campaign in known and offer.cost is not None for campaign, offer in config.campaign.offers.items()):
-        raise QuestionError.of(
-            found="No campaign of the log has a cost in whybuy.toml",
-            needed="what sending each costs, to spend a budget over several",
-            do=f"Write [campaign.offers.{known[0]}] with cost = ..., or name one campaign and its --cost",
-        )
-
-
 def plan_campaigns(
     log: EventLog,
     config: Config,
@@ -176,12 +160,13 @@ def plan_campaigns(
     """
     require_offers(log, config)
     window = Window(parse_behavior(DEFAULT_OUTCOME), duration_ms(config.campaign.horizon))
-    inquiry = Inquiry(log, config, window, report=report, forecaster=forecaster)
+    inquiry = foretelling_everybody(Inquiry(log, config, window, report=report, forecaster=forecaster))
     assignments, asked = read_assignments(log), Asked(budget=budget)
     offers: list[_Offer] = []
     left_out: dict[str, str] = {}
     users: Any = None
-    for campaign in assignments.campaigns:
+    for done, campaign in enumerate(assignments.campaigns):
+        report("campaigns", done, len(assignments.campaigns), f"what {campaign} adds to each person")
         if config.campaign.offers.get(campaign, OfferConfig()).cost is None:
             left_out[campaign] = f"[campaign.offers.{campaign}] of whybuy.toml has no cost."
             continue
@@ -195,6 +180,8 @@ def plan_campaigns(
         judges = judges_of(people, foretold, terms, seed=config.seed)
         offers += _offers(study, campaign, people, foretold, judges, one_each=config.campaign.per_person > 1)
         users = people.now_ids
+    n_known = len(assignments.campaigns)
+    report("campaigns", n_known, n_known, "the plan over all of them")
     _require_comparable(offers, left_out)
     return _planned(offers, config.campaign, budget, users, left_out)
 

@@ -6,7 +6,7 @@ expect, learned from other users. Where nothing is known before, the effect is t
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from whybuy.campaign.compare import Comparison
 from whybuy.campaign.compared import Compared
 from whybuy.campaign.estimate import difference
 from whybuy.campaign.exposures import Exposures
-from whybuy.campaign.history import Bools, Floats, History, Window, history_of
+from whybuy.campaign.history import Bools, Floats, History, history_of
 from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.joint import Joint, joint_of
 from whybuy.campaign.peeking import always_valid
@@ -28,9 +28,6 @@ from whybuy.campaign.segments import segment_effects, segment_notes
 from whybuy.causal.checks import Balance, PairData
 from whybuy.causal.effects import Estimate, Naive
 from whybuy.config import duration_text
-
-if TYPE_CHECKING:
-    from whybuy.campaign.forecasts import Forecaster
 
 _NOT_NEEDED = {"passed": None, "note": "not needed where people were assigned at random"}
 
@@ -47,7 +44,7 @@ def randomized_result(
     log, window = inquiry.log, inquiry.window
     history = history_of(log, cohort.rows, window, detailed=False, report=inquiry.report)
     treated, outcome = cohort.treated, history.outcome
-    foretold = foretold_at(inquiry.forecaster, cohort.rows, window)
+    foretold = foretold_at(inquiry, cohort.rows)
     comparison = Comparison.of(cohort.rows, treated, np.hstack([history.X, foretold]), None)
     expected = comparison.foretold(outcome)
     plain = difference(treated, outcome, estimand="ate_difference")
@@ -73,7 +70,12 @@ def randomized_result(
         n_treated=int(treated.sum()),
         n_control=int((~treated).sum()),
         segments=segments,
-        reasons=(*design.notes, *cohort.notes, *_with_others(joint), *segment_notes(segments)),
+        reasons=(
+            *design.notes,
+            *cohort.notes,
+            *_with_others(joint),
+            *segment_notes(segments, inquiry.config.protected),
+        ),
         checks={
             "grounds": grounds_of(treated, outcome, float(len(outcome))),
             "sample_ratio": design.sample_ratio,
@@ -100,11 +102,11 @@ def _with_others(joint: Joint) -> list[str]:
     ]
 
 
-def foretold_at(forecaster: "Forecaster | None", rows: pd.DataFrame, window: Window) -> Floats:
+def foretold_at(inquiry: Inquiry, rows: pd.DataFrame) -> Floats:
     """Return (n, k) what the behavior model foretells at the assignments; no columns without a model."""
-    if forecaster is None:
+    if inquiry.forecaster is None:
         return np.empty((len(rows), 0), np.float32)
-    return forecaster.at(rows, window.horizon_ms)
+    return inquiry.forecaster.at(rows, inquiry.window.horizon_ms, report=inquiry.report)
 
 
 def precision(plain: Estimate, sharper: Estimate, names: list[str], n_forecasts: int) -> dict[str, Any]:

@@ -4,6 +4,8 @@ It is asked whatever the budget. The price that a budget puts on money is no hel
 it is what the last of them gain, and would leave nothing to any rule.
 """
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -18,7 +20,7 @@ _MAX_QUESTIONS = 30
 
 
 def readable_rule(
-    people: People, X: Float64, scores: Float64, user: Ints, *, protected: tuple[str, ...]
+    people: People, X: Float64, scores: Float64, user: Ints, *, protected: Sequence[str]
 ) -> PolicyTree | None:
     """Return the two questions that best tell who gains from being sent it; None where nothing can be asked.
 
@@ -35,7 +37,7 @@ def readable_rule(
     return policy_tree(frame, scores, users=user, arms=(NOTHING, *people.arms[1:]))
 
 
-def _readable(people: People, protected: tuple[str, ...]) -> list[tuple[int, str]]:
+def _readable(people: People, protected: Sequence[str]) -> list[tuple[int, str]]:
     """Return the columns that a rule may ask about: a month's counts, recency, attributes that are not protected."""
     found = [
         (i, name)
@@ -60,6 +62,12 @@ def rule_words(tree: PolicyTree) -> list[str]:
         does = "send it" if arm != NOTHING and len(tree.arms) == 2 else f"send {arm}"
         lines.append(f"{head or 'everybody'}: {does} ({100 * tree.shares[leaf]:.0f}% of people)")
     return lines
+
+
+def not_described(attributes: Collection[str], protected: Sequence[str]) -> str:
+    """Return which of the ``attributes`` people are not described by, in words; empty where all of them may be."""
+    left_out = [name for name in protected if name in attributes]
+    return f"Left out of the words because protected: {', '.join(left_out)}." if left_out else ""
 
 
 def _condition(tree: PolicyTree, question: Question, yes: bool) -> str:

@@ -1,6 +1,6 @@
 """The effect of a campaign by user attribute, one family of questions per campaign (Holm)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -9,6 +9,7 @@ from whybuy import columns as c
 from whybuy.campaign.estimate import holm
 from whybuy.campaign.history import Bools, common_levels
 from whybuy.campaign.result import SegmentEffect
+from whybuy.campaign.rule import not_described
 from whybuy.causal.effects import Estimate
 from whybuy.causal.grounds import MIN_OUTCOME_USERS
 from whybuy.causal.verdict import Q_LIMIT
@@ -44,16 +45,22 @@ def segment_effects(
     return tuple(replace(segment, p_holm=p) for segment, p in zip(found, adjusted, strict=True))
 
 
-def segment_notes(segments: tuple[SegmentEffect, ...]) -> list[str]:
-    """Return what the segments say, in words."""
+def segment_notes(segments: tuple[SegmentEffect, ...], protected: Sequence[str]) -> list[str]:
+    """Return what the segments say, in words; people are not described by ``protected`` attributes."""
     notes = []
     moved = [
         f"{s.attribute} = {s.value} ({100 * s.effect.estimate:+.1f} in 100)"
         for s in segments
-        if s.effect.estimate is not None and s.p_holm is not None and s.p_holm < Q_LIMIT
+        if s.effect.estimate is not None
+        and s.p_holm is not None
+        and s.p_holm < Q_LIMIT
+        and s.attribute not in protected
     ]
     if moved:
         notes.append(f"By segment, after Holm's correction, it moves people with {', '.join(moved)}.")
+    left_out = not_described({s.attribute for s in segments}, protected)
+    if left_out:
+        notes.append(left_out)
     thin = sum(segment.effect.estimate is None for segment in segments)
     if thin:
         notes.append(

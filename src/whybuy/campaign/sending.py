@@ -9,6 +9,7 @@ then costs are taken off, and nobody is sent what costs more than it brings. Els
 how many are sent it, and nothing says whether it pays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,9 +31,13 @@ from whybuy.causal.array_rows import is_binary
 from whybuy.causal.checks import supported
 from whybuy.causal.clusters import Float64, Ints, clustered_ratio
 from whybuy.causal.effects import Estimate
+from whybuy.progress import Report, quiet
 
 PLAN, EVERYBODY, NOBODY, RANDOM, RESPONSE = "plan", "everybody", "nobody", "at random", "likeliest to buy"
 _N_BUDGETS = 20
+_N_BEFORE = 3
+_N_STEPS = _N_BEFORE + _N_BUDGETS + 1
+"""Of the progress: what is foretold, who judges, who is sent it; every budget of the curve; the rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,30 +265,40 @@ def two_scores(rows: UpliftRows, seen: Foretold) -> Float64:
     return np.stack([not_sent, seen.mu1 + rows.T / e * (rows.Y - seen.mu1)], axis=1)
 
 
-def send(people: People, found: ByPerson, terms: Terms, *, protected: tuple[str, ...], seed: int) -> Sent:
+def send(
+    people: People, found: ByPerson, terms: Terms, *, protected: Sequence[str], seed: int, report: Report = quiet
+) -> Sent:
     """Return whom to send to now, and what that way of choosing is worth on the judging people."""
+    report("plan", 0, _N_STEPS, "what sending adds to each person")
     foretold = foretelling(people, found, terms, seed=seed)
+    report("plan", 1, _N_STEPS, "the people who judge it")
     judges = judges_of(people, foretold, terms, seed=seed)
+    report("plan", 2, _N_STEPS, "who is sent it")
     m, best_arm = len(people.now_ids), int(foretold.then[~foretold.uplift.judging].mean(axis=0).argmax())
     plan = planned(foretold.now, terms.offers(), terms.budget)
     choices = judges.choices(terms.budget / m, best_arm)
     by_name = {choice.name: choice for choice in choices}
+    curve = _curve(judges, best_arm, m, report)
+    report("plan", _N_STEPS - 1, _N_STEPS, "a rule that people can read")
+    rule = readable_rule(people, judges.X, judges.scores, judges.user, protected=protected)
+    report("plan", _N_STEPS, _N_STEPS)
     return Sent(
         plan=plan,
         foretold=foretold,
         choices=choices,
         over_random=mean_of("over random", by_name[PLAN].gains - by_name[RANDOM].gains, judges.user),
-        curve=_curve(judges, best_arm, m),
-        rule=readable_rule(people, judges.X, judges.scores, judges.user, protected=protected),
+        curve=curve,
+        rule=rule,
         judges=int(judges.user.max()) + 1,
     )
 
 
-def _curve(judges: Judges, best_arm: int, m: int) -> pd.DataFrame:
+def _curve(judges: Judges, best_arm: int, m: int, report: Report) -> pd.DataFrame:
     """Return the gain of every way of choosing at budgets up to that of sending to everybody."""
     most = float(judges.terms.costs[best_arm])
     rows = []
-    for per_head in np.linspace(0, most, _N_BUDGETS + 1)[1:]:
+    for done, per_head in enumerate(np.linspace(0, most, _N_BUDGETS + 1)[1:]):
+        report("plan", _N_BEFORE + done, _N_STEPS, "what other budgets would add")
         found = {choice.name: choice for choice in judges.choices(float(per_head), best_arm)}
         plan = found[PLAN].gain
         rows.append(

@@ -35,6 +35,20 @@ def judged(results: list[CampaignResult], *, smallest_effect: float) -> list[Cam
     return out
 
 
+def judged_alone(result: CampaignResult, n_campaigns: int, *, smallest_effect: float) -> CampaignResult:
+    """Return the result judged by itself, and why a list of all ``n_campaigns`` of the log may say less of it."""
+    alone = judged([result], smallest_effect=smallest_effect)[0]
+    # A q-value is at most the p-value times the number of campaigns: below the limit no list can say less.
+    may_be_chance = (alone.effect.p_value or 0) * n_campaigns >= Q_LIMIT
+    if not may_be_chance or alone.verdict not in ("strong", "suggestive"):
+        return alone
+    said = (
+        f"Judged by itself: the list of all {n_campaigns} campaigns goes by q-values over all of them, since of many "
+        "some look good by chance, and may say cannot_tell."
+    )
+    return replace(alone, reasons=(*alone.reasons, said))
+
+
 def _adjusted_for_choice(e: Estimate, q: float, q_by: float, selected: tuple[int, int] | None) -> Estimate:
     """Return the estimate with q-values, and for the selected R of m the interval at level 1 - .05 R / m.
 

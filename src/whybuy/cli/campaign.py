@@ -14,7 +14,7 @@ from whybuy.errors import QuestionError
 from whybuy.pipeline import CAMPAIGNS, Pipeline
 
 if TYPE_CHECKING:
-    from whybuy.campaign.terms import Asked
+    from whybuy.campaign.asked import Asked
 
 CAMPAIGN_COLUMNS: tuple[Column, ...] = (
     ("campaign", "left"),
@@ -59,10 +59,12 @@ def campaign(  # noqa: PLR0913 - the options of the program
     ] = None,
 ) -> None:
     """Say what being sent a campaign changes, whom it moves, and whom to send it to under a budget."""
-    from whybuy.campaign.terms import Asked
+    from whybuy.campaign.asked import Asked
+    from whybuy.campaign.question import require_question, require_words
 
     require_parquet(output)
     asked = Asked(budget=budget, cost=cost, value=value)
+    require_words(outcome, horizon)
     if campaign_id is None:
         _refuse_without_one(**{"--outcome": outcome, "--horizon": horizon, "--cost": cost, "--value": value})
         if budget is None:
@@ -73,6 +75,11 @@ def campaign(  # noqa: PLR0913 - the options of the program
         return
     is_for_sending = any(option is not None for option in (budget, cost, value, output))
     with session.pipeline() as pipeline:
+        pipeline.run("events")
+        # What cannot be asked is said before a model is trained.
+        require_question(pipeline.log, pipeline.config, campaign_id, outcome=outcome, horizon=horizon)
+        if output is not None:
+            _require_terms(pipeline, campaign_id, asked)
         raw, people = _one(pipeline, campaign_id, (outcome, horizon), asked if is_for_sending else None)
     if output is not None:
         _write_people(output, people, raw)
@@ -93,25 +100,20 @@ def _one(
     pipeline: Pipeline, campaign_id: str, changed: tuple[str | None, str | None], asked: "Asked | None"
 ) -> tuple[dict[str, Any], Any]:
     """Return the answer about one campaign as JSON, and whom to send to; computed now where the run has none."""
-    from whybuy.campaign import analyze_campaign
-    from whybuy.campaign.question import DEFAULT_OUTCOME, require_question
-
-    outcome, horizon = changed[0] or DEFAULT_OUTCOME, changed[1]
-    pipeline.run("events")
-    # What cannot be asked is said before a model is trained.
-    require_question(pipeline.log, pipeline.config, campaign_id, outcome=outcome, horizon=horizon)
     if asked is None and changed == (None, None):
         pipeline.run("campaign")
         raw = next(found for found in _known_campaigns(pipeline) if found["campaign"] == campaign_id)
         if not raw["uplift"].get("left_out"):
             return raw, None
     pipeline.run("model")
+    from whybuy.campaign.analyze import analyze_campaign
+
     found = analyze_campaign(
         pipeline.log,
         pipeline.config,
         campaign_id,
-        outcome=outcome,
-        horizon=horizon,
+        outcome=changed[0],
+        horizon=changed[1],
         by_person=True,
         asked=asked,
         forecaster=pipeline.forecaster,
@@ -128,14 +130,26 @@ def _write_people(output: Path, people: Any, raw: dict[str, Any]) -> None:
     QuestionError
         There is no plan.
     """
-    policy = raw["policy"]
-    if policy.get("needed") or policy.get("refused"):
-        raise QuestionError.of(
-            found=f"There is no plan to write. {policy['needed'] or policy['refused']}",
-            needed="a plan of whom to send to",
-            do="Leave --output away to see what can be told",
-        )
+    if raw["policy"].get("refused"):
+        raise _nothing_to_write(raw["policy"]["refused"])
     write_output(output, lambda path: people.to_parquet(path, index=False))
+
+
+def _require_terms(pipeline: Pipeline, campaign_id: str, asked: "Asked") -> None:
+    """Refuse to write a plan that lacks its cost or budget, before anything is computed for it."""
+    from whybuy.campaign.asked import missing_terms
+
+    lacking = missing_terms(asked, pipeline.config.campaign, campaign_id)
+    if lacking is not None:
+        raise _nothing_to_write(lacking)
+
+
+def _nothing_to_write(why: str) -> QuestionError:
+    return QuestionError.of(
+        found=f"There is no plan to write. {why}",
+        needed="a plan of whom to send to",
+        do="Leave --output away to see what can be told",
+    )
 
 
 def _known_campaigns(pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -155,8 +169,23 @@ def _show_all(session: Session) -> None:
         session.emit({"campaigns": found})
     elif found:
         show_table(session.out, CAMPAIGN_COLUMNS, map(_campaign_row, found))
+        by_chance = [raw["campaign"] for raw in found if _may_be_chance(raw)]
+        if by_chance:
+            session.say(
+                f"{', '.join(by_chance)}: cannot_tell, since of {len(found)} campaigns judged together some look good "
+                "by chance (q-value); `whybuy campaign ID` with a budget or a horizon judges one by itself and may "
+                "say more."
+            )
     else:
         session.say("The log has no campaign: no event with the action campaign names a campaign_id.")
+
+
+def _may_be_chance(raw: dict[str, Any]) -> bool:
+    """Return whether a campaign's own p-value would tell it, and its q-value among all of them does not."""
+    from whybuy.causal.verdict import Q_LIMIT
+
+    p, q = raw["effect"]["p_value"], raw["effect"]["q_value"]
+    return raw["verdict"] == "cannot_tell" and p is not None and q is not None and p < Q_LIMIT <= q
 
 
 def _campaign_row(raw: dict[str, Any]) -> list[str]:
@@ -227,12 +256,14 @@ def _policy_row(found: dict[str, Any]) -> list[str]:
 
 def _plan_all(session: Session, budget: float, output: Path | None) -> None:
     """Plan a budget over all campaigns of the log."""
-    from whybuy.campaign.portfolio import plan_campaigns, require_offers
+    from whybuy.campaign.question import require_offers
 
     with session.pipeline() as pipeline:
         pipeline.run("events")
         require_offers(pipeline.log, pipeline.config)
         pipeline.run("model")
+        from whybuy.campaign.portfolio import plan_campaigns
+
         found = plan_campaigns(
             pipeline.log, pipeline.config, budget, forecaster=pipeline.forecaster, report=pipeline.report
         )

@@ -82,7 +82,7 @@ def _show_rankings(session: Session, found: dict[str, Any]) -> None:
     cut = found["cut"]
     session.say(f"What policies would have earned cannot be told. {found['why_no_policies']}")
     session.say()
-    session.say(f"rankings of {found['k']} items against what people went on to buy: {found['assumption']}")
+    session.say(f"rankings of {found['k']} items against what people went on to buy by themselves:")
     ours = found["rankings"][0]["ranking"]
     against = {d["against"]: d for d in found["differences"] if (d["metric"], d["ranking"]) == ("ndcg", ours)}
     rows = [_ranking_row(row, against.get(row["ranking"])) for row in found["rankings"]]

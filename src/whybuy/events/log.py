@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from whybuy.errors import WorkspaceError
 from whybuy.events.quality import Quality
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHARDS = "shards"
 ITEMS = "items.parquet"
@@ -49,15 +50,21 @@ class EventLog:
         quality = Quality.from_json(json.loads(path.read_text(encoding="utf-8")))
         return cls(folder, tuple(sorted((folder / SHARDS).glob("shard-*.parquet"))), quality)
 
-    def items(self) -> pd.DataFrame:
+    def items(self) -> "pd.DataFrame":
         """Return the items, commonest first: ``ITEM_COLUMNS`` and ``n_events``."""
-        return pq.read_table(self.folder / ITEMS).to_pandas()
+        return _table(self.folder / ITEMS)
 
-    def users(self) -> pd.DataFrame:
+    def users(self) -> "pd.DataFrame":
         """Return the users with their attributes, ``n_events``, ``first_ms`` and ``last_ms`` (null without events)."""
-        return pq.read_table(self.folder / USERS).to_pandas()
+        return _table(self.folder / USERS)
 
     @property
     def rejected_path(self) -> Path:
         """The rows that were rejected or set aside, with their reasons."""
         return self.folder / REJECTED
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pandas()

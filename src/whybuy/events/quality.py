@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from whybuy import columns as c
 from whybuy.config import Config, duration_ms, duration_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_CLUSTERS = 30
 """Below this many users no causal answer is given."""
@@ -77,8 +78,10 @@ class Quality:
         """Rows rejected or set aside, for all reasons."""
         return sum(self.rejected.values())
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return where the rows went: one line for those kept, those merged, and each reason."""
+        import pandas as pd
+
         lines = [("kept", "", self.rows_kept), ("merged", "duplicate", self.duplicates_merged)]
         lines += [("rejected", reason, n) for reason, n in self.rejected.items()]
         return pd.DataFrame(lines, columns=["fate", "reason", "rows"])

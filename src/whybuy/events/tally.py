@@ -13,6 +13,7 @@ import duckdb
 from whybuy import columns as c
 from whybuy.events.duck import first_row, whole_numbers
 from whybuy.events.locate import sql_text
+from whybuy.events.order import natural
 
 QUANTILES = (0.001, 0.01, 0.99, 0.999)
 _MINUTE_MS = 60_000
@@ -82,7 +83,7 @@ def facts_of(con: duckdb.DuckDBPyConnection) -> LogFacts:
     actions = con.execute(
         "SELECT action, sum(n) AS n FROM action_counts GROUP BY ALL ORDER BY n DESC, action"
     ).fetchall()
-    campaigns = con.execute("SELECT DISTINCT campaign FROM campaigns_seen ORDER BY 1").fetchall()
+    campaigns = con.execute("SELECT DISTINCT campaign FROM campaigns_seen").fetchall()
     seen = {row[0] for row in con.execute("SELECT DISTINCT name FROM columns_seen").fetchall()}
     return LogFacts(
         rows_kept=kept,
@@ -91,7 +92,7 @@ def facts_of(con: duckdb.DuckDBPyConnection) -> LogFacts:
         n_users=users[0],
         n_sessions=users[1],
         n_moments=users[2],
-        campaigns=[str(row[0]) for row in campaigns],
+        campaigns=sorted((str(row[0]) for row in campaigns), key=natural),
         columns_present=[name for name in c.MAPPABLE_COLUMNS if name in seen or name == c.TIME],
     )
 
