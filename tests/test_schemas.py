@@ -115,6 +115,7 @@ def test_recommendations(conforms):
         lift_high=0.03,
         p_buy=0.05,
         basis="impression",
+        ranked_by="lift_by_impression",
         reason="Looked at it.",
         propensity=1.0,
     )

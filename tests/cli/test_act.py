@@ -14,6 +14,7 @@ ITEM = Recommendation(
     lift_high=0.03,
     p_buy=0.05,
     basis="view",
+    ranked_by="lift_by_view",
     reason="Looked at it.",
     propensity=1.0,
 )
@@ -60,7 +61,8 @@ def test_one_user_to_a_file(call, shop, stages, asked):
     call("recommend", "--user", "007", "--output", "out/one.parquet")
     frame = pd.read_parquet(shop / "out" / "one.parquet")
     assert list(frame.columns) == [
-        "user_id", "item_id", "rank", "lift", "lift_low", "lift_high", "p_buy", "basis", "reason", "propensity",
+        "user_id", "item_id", "rank", "lift", "lift_low", "lift_high", "p_buy", "basis", "ranked_by", "reason",
+        "propensity",
     ]  # fmt: skip
     assert [p.name for p in (shop / "out").iterdir()] == ["one.parquet"]
 

@@ -1,5 +1,6 @@
 """``whybuy campaign`` on small shops: whom it moves, whom to send it to, and everything that is refused."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -108,6 +109,7 @@ def test_in_words(ask, letters):
     out = ask(letters, "spring", "--budget", "200", "--cost", "0.5").out
     assert "by tenth of the people" in out
     assert "Send spring to 400 of 1,600 people, for 200.00 of 200.00." in out
+    assert re.search(r"The plan itself promises \+[\d.]+: .*; trust the people who taught nothing", out)
     assert "Whether that pays takes what one more person with the outcome is worth (--value V)." in out
     assert "a rule for whom it is worth sending to" in out
 
@@ -288,6 +290,19 @@ def test_a_budget_over_all_campaigns(ask, two, tmp_path, conforms):
     people = pd.read_parquet(tmp_path / "send.parquet")
     assert list(people.columns) == ["user_id", "send", "cost"]
     assert people["cost"].sum() == pytest.approx(found["spent"])
+    assert (
+        sum(line.startswith("Trust what they say, whose outcomes no forecast has seen") for line in found["decision"])
+        == 1
+    )
+
+
+def test_plans_are_drawn(ask, letters, two, tmp_path):
+    ask(letters, "spring", "--budget", "200", "--cost", "0.5", "--picture", "one.html")
+    ask(two, "--budget", "300", "--picture", "all.html", config=OFFERS)
+    assert "what each campaign adds and takes" in (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert "likeliest to buy" in (tmp_path / "one.html").read_text(encoding="utf-8")
+    answer = ask(letters, "spring", "--picture", "one.html")
+    assert (answer.code, "Leave --output and --picture away" in answer.err) == (2, True)
 
 
 def test_a_channel_s_limit_per_person_holds(ask, two, tmp_path):

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from whybuy.pipeline import CARD
 
 
@@ -19,6 +21,14 @@ def test_a_config_in_the_current_folder_comes_first(call, shop, stages):
     answer = call("effects", "--workspace", "w", "--json")
     assert answer.code == 0
     assert "config:" not in answer.err
+
+
+@pytest.mark.parametrize("words", [("recommend",), ("campaign", "--cost", "1"), ("effects", "--where", "a = 1")])
+def test_errors_are_plain_text_beside_an_empty_stdout_under_json_too(call, shop, stages, words):
+    answer = call(*words, "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"whybuy {words[0]}: " in answer.err
+    assert not answer.err.lstrip().startswith("{")
 
 
 def test_finished_stages_are_one_plain_line_each_where_nobody_watches(call, shop, stages):

@@ -294,7 +294,8 @@ def test_all_writes_k_rows_for_every_user_and_the_same_as_one_by_one(shop: tuple
     output = recommend_all(folder, log, 3, tmp_path / "deep" / "out.parquet")
     frame = pd.read_parquet(output)
     assert list(frame.columns) == [
-        "user_id", "rank", "item_id", "lift", "lift_low", "lift_high", "p_buy", "reason", "propensity",
+        "user_id", "rank", "item_id", "lift", "lift_low", "lift_high", "p_buy", "basis", "ranked_by", "reason",
+        "propensity",
     ]  # fmt: skip
     assert frame[c.USER].nunique() == 26
     assert "idle" not in set(frame[c.USER])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from whybuy.recommend.reasons import COLD, REASON_COLUMNS, reason
+from whybuy.recommend.reasons import COLD, RANKED_BY, REASON_COLUMNS, ranked_by, reason
 from whybuy.recommend.terms import Terms
 from whybuy.recommend.wording import Both, Compared, Is, Known, Number, OneOf, Text, spoken, sql_of
 
@@ -75,6 +75,17 @@ def test_duckdb_and_python_give_the_same_reasons(name):
     assert said == written
     assert len(set(said)) > 100
     assert any(text.startswith(COLD) for text in said)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_duckdb_and_python_give_the_same_tokens(name):
+    token = ranked_by(replace(TERMS, **LOGS[name]))
+    frame = rows(3000).convert_dtypes()
+    written = [text for (text,) in duckdb.sql(f"SELECT {sql_of(token)} FROM frame").fetchall()]
+    every = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    assert [spoken(token, row) for row in every] == written
+    other = {"lift_by_view": "lift_by_impression", "lift_by_impression": "lift_by_view"}
+    assert set(written) == set(RANKED_BY) - {other[f"lift_by_{LOGS[name].get('basis', 'view')}"]}
 
 
 def test_no_condition_holds_on_what_is_null():

@@ -73,4 +73,5 @@ def test_what_is_bought_again_is_offered_again_and_that_is_said(tmp_path):
     first = recommend_user(tmp_path / "rec", "u1", k=3).items[0]
     assert first.item_id == "milk"
     assert "Others who bought it bought it again." in first.reason
+    assert first.ranked_by == "repeat_purchase"
     assert c.REASON in recommend_user(tmp_path / "rec", "u1", k=1).to_frame()

@@ -191,6 +191,11 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
         f"On {sent.judges:,} people of the campaign who taught nothing, choosing so adds "
         f"{_total(gain, m)} {unit} over sending nothing{at_random}."
     )
+    lines.append(
+        f"The plan itself promises {plan.value:+,.1f}: a sum of forecasts for everybody now, too low where they are "
+        "drawn together and too high where luck picked the highest; trust the people who taught nothing, whose "
+        "outcomes no forecast has seen."
+    )
     if not is_told:
         lines.append("Whether it adds anything cannot be told: the interval does not leave 0 out.")
     elif (sent.over_random.ci_low or 0) > 0:

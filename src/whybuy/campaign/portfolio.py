@@ -99,18 +99,7 @@ class Portfolio:
             "marginal_return": plan.marginal_return,
             "limit_prices": plan.limit_prices,
             "next_unit": None if curve is None else curve.next_unit(plan.budget),
-            "offers": [
-                {
-                    "offer": name,
-                    "send": int(plan.sent[k]),
-                    "spent": float(plan.spent[k]),
-                    "foretold": float(plan.values[k]),
-                    "found": None if e.estimate is None else int(plan.sent[k]) * e.estimate,
-                    "found_low": None if e.ci_low is None else int(plan.sent[k]) * e.ci_low,
-                    "found_high": None if e.ci_high is None else int(plan.sent[k]) * e.ci_high,
-                }
-                for k, (name, e) in enumerate(zip(plan.offers, self.found, strict=True))
-            ],
+            "offers": self._by_offer(),
             "curve": [] if curve is None else curve.to_frame().to_dict("records"),
             "left_out": self.left_out,
             "flags": list(plan.flags),
@@ -122,18 +111,41 @@ class Portfolio:
         return "\n".join(self._lines())
 
     def plot(self) -> "Figure":
-        """Return a Plotly figure: what budgets buy, and the money by offer."""
-        return (self.plan if self.curve is None else self.curve).plot()
+        """Return a Plotly figure: what each offer adds, with its interval, beside the money spent on it."""
+        from whybuy.campaign.figures import portfolio_figure
+
+        return portfolio_figure(self._by_offer(), unit=self.unit, budget=self.plan.budget)
+
+    def _by_offer(self) -> list[dict[str, Any]]:
+        """Return messages, money, what is promised and what is found, offer by offer."""
+        plan = self.plan
+        return [
+            {
+                "offer": name,
+                "send": int(plan.sent[k]),
+                "spent": float(plan.spent[k]),
+                "foretold": float(plan.values[k]),
+                "found": None if e.estimate is None else int(plan.sent[k]) * e.estimate,
+                "found_low": None if e.ci_low is None else int(plan.sent[k]) * e.ci_low,
+                "found_high": None if e.ci_high is None else int(plan.sent[k]) * e.ci_high,
+            }
+            for k, (name, e) in enumerate(zip(plan.offers, self.found, strict=True))
+        ]
 
     def _lines(self) -> Iterator[str]:
         unit = "in money" if self.unit == "money" else "people with the outcome"
         yield self.plan.summary()
-        for name, e, n in zip(self.plan.offers, self.found, self.plan.sent, strict=True):
-            if n and e.estimate is not None and e.ci_low is not None and e.ci_high is not None:
-                yield (
-                    f"{name}: its own people who taught nothing say {n * e.estimate:+,.1f} "
-                    f"[{n * e.ci_low:+,.1f}, {n * e.ci_high:+,.1f}] {unit} for the {n:,} messages."
-                )
+        told = [row for row in self._by_offer() if row["send"] and None not in (row["found"], row["found_low"])]
+        for row in told:
+            yield (
+                f"{row['offer']}: its own people who taught nothing say {row['found']:+,.1f} "
+                f"[{row['found_low']:+,.1f}, {row['found_high']:+,.1f}] {unit} for the {row['send']:,} messages."
+            )
+        if told:
+            yield (
+                "Trust what they say, whose outcomes no forecast has seen: the plan's own sum is of forecasts for "
+                "everybody now, too low where they are drawn together and too high where luck picked the highest."
+            )
         if self.curve is not None and self.plan.marginal_return:
             offer, share = max(self.curve.next_unit(self.plan.budget).items(), key=lambda pair: pair[1])
             yield f"Most of the next unit of money goes to {offer} ({100 * share:.0f}%)."

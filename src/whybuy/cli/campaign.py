@@ -15,6 +15,8 @@ from whybuy.pipeline import CAMPAIGNS, Pipeline
 
 if TYPE_CHECKING:
     from whybuy.campaign.asked import Asked
+    from whybuy.campaign.policy import Policy
+    from whybuy.campaign.portfolio import Portfolio
 
 CAMPAIGN_COLUMNS: tuple[Column, ...] = (
     ("campaign", "left"),
@@ -57,6 +59,7 @@ def campaign(  # noqa: PLR0913 - the options of the program
     output: Annotated[
         Path | None, typer.Option(help="A Parquet file to write whom to send to.", dir_okay=False)
     ] = None,
+    picture: Annotated[Path | None, typer.Option(help="An HTML file for the plan's figure.", dir_okay=False)] = None,
 ) -> None:
     """Say what being sent a campaign changes, whom it moves, and whom to send it to under a budget."""
     from whybuy.campaign.asked import Asked
@@ -68,21 +71,24 @@ def campaign(  # noqa: PLR0913 - the options of the program
     if campaign_id is None:
         _refuse_without_one(**{"--outcome": outcome, "--horizon": horizon, "--cost": cost, "--value": value})
         if budget is None:
-            _refuse_without_one(**{"--output": output})
+            _refuse_without_one(**{"--output": output, "--picture": picture})
             _show_all(session)
         else:
-            _plan_all(session, budget, output)
+            _plan_all(session, budget, output, picture)
         return
-    is_for_sending = any(option is not None for option in (budget, cost, value, output))
+    is_for_sending = any(option is not None for option in (budget, cost, value, output, picture))
     with session.pipeline() as pipeline:
         pipeline.run("events")
         # What cannot be asked is said before a model is trained.
         require_question(pipeline.log, pipeline.config, campaign_id, outcome=outcome, horizon=horizon)
-        if output is not None:
+        is_kept = output is not None or picture is not None
+        if is_kept:
             _require_terms(pipeline, campaign_id, asked)
-        raw, people = _one(pipeline, campaign_id, (outcome, horizon), asked if is_for_sending else None)
-    if output is not None:
-        _write_people(output, people, raw)
+        raw, policy = _one(pipeline, campaign_id, (outcome, horizon), asked if is_for_sending else None)
+    if policy is not None and is_kept:
+        if raw["policy"].get("refused"):
+            raise _nothing_to_write(raw["policy"]["refused"])
+        _write_plan(policy, output, picture)
     _show_one(session, raw, output)
 
 
@@ -98,8 +104,8 @@ def _refuse_without_one(**options: object) -> None:
 
 def _one(
     pipeline: Pipeline, campaign_id: str, changed: tuple[str | None, str | None], asked: "Asked | None"
-) -> tuple[dict[str, Any], Any]:
-    """Return the answer about one campaign as JSON, and whom to send to; computed now where the run has none."""
+) -> "tuple[dict[str, Any], Policy | None]":
+    """Return the answer about one campaign as JSON, and the plan; computed now where the run has none."""
     if asked is None and changed == (None, None):
         pipeline.run("campaign")
         raw = next(found for found in _known_campaigns(pipeline) if found["campaign"] == campaign_id)
@@ -119,20 +125,15 @@ def _one(
         forecaster=pipeline.forecaster,
         report=pipeline.report,
     )
-    return found.to_json(), found.policy.to_frame()
+    return found.to_json(), found.policy
 
 
-def _write_people(output: Path, people: Any, raw: dict[str, Any]) -> None:
-    """Write whom to send to.
-
-    Raises
-    ------
-    QuestionError
-        There is no plan.
-    """
-    if raw["policy"].get("refused"):
-        raise _nothing_to_write(raw["policy"]["refused"])
-    write_output(output, lambda path: people.to_parquet(path, index=False))
+def _write_plan(found: "Policy | Portfolio", output: Path | None, picture: Path | None) -> None:
+    """Write whom to send to, and the figure."""
+    if output is not None:
+        write_output(output, lambda path: found.to_frame().to_parquet(path, index=False))
+    if picture is not None:
+        write_output(picture, lambda path: found.plot().write_html(path, include_plotlyjs=True))
 
 
 def _require_terms(pipeline: Pipeline, campaign_id: str, asked: "Asked") -> None:
@@ -148,7 +149,7 @@ def _nothing_to_write(why: str) -> QuestionError:
     return QuestionError.of(
         found=f"There is no plan to write. {why}",
         needed="a plan of whom to send to",
-        do="Leave --output away to see what can be told",
+        do="Leave --output and --picture away to see what can be told",
     )
 
 
@@ -254,7 +255,7 @@ def _policy_row(found: dict[str, Any]) -> list[str]:
     return [found["policy"], *shares, *(NOTHING if x is None else f"{x:+,.1f}" for x in totals)]
 
 
-def _plan_all(session: Session, budget: float, output: Path | None) -> None:
+def _plan_all(session: Session, budget: float, output: Path | None, picture: Path | None) -> None:
     """Plan a budget over all campaigns of the log."""
     from whybuy.campaign.question import require_offers
 
@@ -267,8 +268,7 @@ def _plan_all(session: Session, budget: float, output: Path | None) -> None:
         found = plan_campaigns(
             pipeline.log, pipeline.config, budget, forecaster=pipeline.forecaster, report=pipeline.report
         )
-    if output is not None:
-        write_output(output, lambda path: found.to_frame().to_parquet(path, index=False))
+    _write_plan(found, output, picture)
     if session.as_json:
         session.emit(found.to_json())
         return

@@ -23,6 +23,7 @@ class Recommendation:
     lift_low, lift_high : 95% interval of the lift, given that items of a category differ as measured
     p_buy : P(buy the item within the horizon | shown); None with the lift
     basis : "impression", or "view" where looking stands in for being shown (at most suggestive)
+    ranked_by : what its place rests on, one of :data:`whybuy.recommend.reasons.RANKED_BY`
     reason : plain words
     propensity : probability of the item in this slot; 1.0, as the policy is deterministic
     """
@@ -34,6 +35,7 @@ class Recommendation:
     lift_high: float | None
     p_buy: float | None
     basis: Basis
+    ranked_by: str
     reason: str
     propensity: float
 
@@ -53,8 +55,9 @@ class Recommendations:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the contract's JSON object."""
-        return {c.USER: self.user_id, "items": [asdict(item) for item in self.items]}
+        """Return the contract's JSON object, which has no ``ranked_by``."""
+        items = [asdict(item) for item in self.items]
+        return {c.USER: self.user_id, "items": [{k: v for k, v in x.items() if k != "ranked_by"} for x in items]}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per item; numbers that cannot be told are NaN."""

@@ -165,8 +165,8 @@ def _answers_of_people(con: duckdb.DuckDBPyConnection, terms: Terms, k: int, n_p
     return pa.concat_tables(parts)
 
 
-_F = pa.float64()
-_TYPES = (pa.string(), pa.int32(), pa.string(), _F, _F, _F, _F, pa.string(), _F)
+_F, _S = pa.float64(), pa.string()
+_TYPES = (_S, pa.int32(), _S, _F, _F, _F, _F, _S, _S, _S, _F)
 _SCHEMA = pa.schema(list(zip(ANSWER_COLUMNS, _TYPES, strict=True)))
 
 

@@ -18,7 +18,8 @@ from whybuy.recommend.candidates import load_candidates
 from whybuy.recommend.catalog import REPEAT_BUYERS, REPEAT_SHARE
 from whybuy.recommend.explored import explores, load_drawn
 from whybuy.recommend.personal.asked import Asker
-from whybuy.recommend.reasons import reason
+from whybuy.recommend.reasons import ranked_by, reason
+from whybuy.recommend.store import quoted
 from whybuy.recommend.terms import Terms
 from whybuy.recommend.wording import sql_of
 
@@ -28,6 +29,7 @@ LIFT_LOW = "lift_low"
 LIFT_HIGH = "lift_high"
 P_BUY = "p_buy"
 BASIS = "basis"
+RANKED_BY = "ranked_by"
 ANSWER_REASON = c.REASON
 
 
@@ -91,7 +93,8 @@ def load_ranked(con: duckdb.DuckDBPyConnection, terms: Terms, asker: Asker, *, p
            SELECT c.* REPLACE (coalesce(low, lift_low) AS lift_low, coalesce(high, lift_high) AS lift_high)
            FROM chosen c LEFT JOIN intervals USING (u, item)"""
     )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(reason=sql_of(reason(terms)))}")
+    words = {"basis": quoted(terms.basis), "ranked_by": sql_of(ranked_by(terms)), "reason": sql_of(reason(terms))}
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_WORDED.format(**words)}")
 
 
 _WORDED = f"""
@@ -104,8 +107,10 @@ _WORDED = f"""
         LEFT JOIN (SELECT DISTINCT u, true AS is_known FROM ev) seen ON seen.u = r.u
     )
     SELECT u, {c.USER}, CAST(rank AS INTEGER) AS {RANK}, {c.ITEM}, {LIFT}, {LIFT_LOW}, {LIFT_HIGH}, {P_BUY},
-           rtrim({{reason}}) AS {ANSWER_REASON}, {c.PROPENSITY}
+           {{basis}} AS {BASIS}, {{ranked_by}} AS {RANKED_BY}, rtrim({{reason}}) AS {ANSWER_REASON}, {c.PROPENSITY}
     FROM told ORDER BY u, rank
 """
-ANSWER_COLUMNS = (c.USER, RANK, c.ITEM, LIFT, LIFT_LOW, LIFT_HIGH, P_BUY, ANSWER_REASON, c.PROPENSITY)
+ANSWER_COLUMNS = (
+    c.USER, RANK, c.ITEM, LIFT, LIFT_LOW, LIFT_HIGH, P_BUY, BASIS, RANKED_BY, ANSWER_REASON, c.PROPENSITY,
+)  # fmt: skip
 """The columns of the output file, in order."""

@@ -2,7 +2,8 @@
 
 A reason says at most four things: what is not known of the user, where the user stands with the item, what showing it
 adds and on what evidence (or why that cannot be told), and the one confirmed effect of what the user did. Every
-sentence is written once, here: DuckDB writes a million of them without a loop, Python those of one answer.
+sentence is written once, here: DuckDB writes a million of them without a loop, Python those of one answer. So is the
+token that says in a word what the place of an item rests on.
 """
 
 from whybuy.recommend.terms import Terms
@@ -15,6 +16,12 @@ _RARELY, _ANYWAY = 0.25, 0.75
 FEW_BOUGHT = 20
 """Below this many purchases after showing in the whole log every lift says so."""
 COLD = "Nothing this user did is in the log, so this is the answer for anyone unknown. "
+
+RANKED_BY = (
+    "lift_by_person", "lift_by_impression", "lift_by_view", "effect", "repeat_purchase", "co_purchase", "category",
+    "popular", "untouched", "filler",
+)  # fmt: skip
+"""What the place of an item may rest on, in the order of answers."""
 
 REASON_COLUMNS = (
     "is_known", "last", "state", "lift", "lift_low", "lift_high", "p_buy", "alone", "n_users", "own", "pool", "shown",
@@ -34,6 +41,22 @@ def reason(terms: Terms) -> Sentence:
         OneOf((Known("alone"), _own_lift(terms)), (Known("lift"), _lift(terms)), otherwise=_no_lift(terms)),
         _source(terms),
         OneOf((Known("said"), _effect(terms))),
+    )
+
+
+def ranked_by(terms: Terms) -> Sentence:
+    """Return the token of the first thing that the order of answers goes by: one of :data:`RANKED_BY`."""
+    return OneOf(
+        (Is("last"), "filler"),
+        (Known("alone"), "lift_by_person"),
+        (Known("lift"), f"lift_by_{terms.basis}"),
+        (Compared("adds", ">", 0), "effect"),
+        (Is("again"), "repeat_purchase"),
+        (Compared("strength", ">", 0), "co_purchase"),
+        (Is("near"), "category"),
+        (Compared("buyers", ">", 0), "popular"),
+        (Compared("touchers", ">", 0), "popular"),
+        otherwise="untouched",
     )
 
 

@@ -16,6 +16,7 @@ from whybuy.recommend.answerer import Answerer, line
 from whybuy.recommend.answerer import answerer as module
 from whybuy.recommend.batch import build, recommend_all
 from whybuy.recommend.personal import asked, network
+from whybuy.recommend.reasons import RANKED_BY
 from whybuy.recommend.terms import Terms
 
 N_PEOPLE, N_ITEMS, DAYS = 60, 40, 12
@@ -161,7 +162,7 @@ def one_by_one(folder: Path, users: list[str], k: int) -> pd.DataFrame:
 def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
     """Networks tell the lifts of a person to seven digits, so that two decimals may be rounded another way."""
     by_person = theirs[c.REASON].str.contains("Shown to people like you").any()
-    names = [c.USER, "rank", c.ITEM, *([] if by_person else [c.REASON])]
+    names = [c.USER, "rank", c.ITEM, "basis", "ranked_by", *([] if by_person else [c.REASON])]
     assert ours[names].values.tolist() == theirs[names].values.tolist()
     if by_person:
         texts = [frame[c.REASON].str.replace(r"\d+\.\d\d", "#", regex=True).tolist() for frame in (ours, theirs)]
@@ -209,6 +210,19 @@ def test_reasons_of_every_kind_were_held_against_each_other(answered):
         "it was never looked at", "looking at other things",
     ):  # fmt: skip
         assert part in words, part
+
+
+def test_what_a_place_rests_on_is_told_in_a_token_of_every_kind(answered):
+    told = [answered(name)[0] for name in SHOPS]
+    assert set(pd.concat(told)["ranked_by"]) == set(RANKED_BY) - {"lift_by_impression", "repeat_purchase"}
+    for frame in told:
+        by_lift = frame[frame["ranked_by"].str.startswith("lift_by_")]
+        assert by_lift["lift"].notna().all()
+        assert frame.loc[~frame.index.isin(by_lift.index) & (frame["ranked_by"] != "filler"), "lift"].isna().all()
+        assert (by_lift["ranked_by"] == "lift_by_person").equals(by_lift[c.REASON].str.contains("people like you"))
+        assert (frame["ranked_by"] == "filler").equals(frame[c.REASON].str.contains("it is here only because"))
+        assert (frame["ranked_by"] == "untouched").equals(frame[c.REASON].str.contains("nobody has touched"))
+        assert frame.loc[frame["ranked_by"] == "lift_by_view", "basis"].eq("view").all()
 
 
 def test_an_answerer_is_not_changed_by_its_answers(built):

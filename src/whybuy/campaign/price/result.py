@@ -92,32 +92,10 @@ class PriceElasticity:
         return "\n".join([*(found.sentence() for found in self.categories), " ".join([*self.reasons, CAP])])
 
     def plot(self) -> "Figure":
-        """Return a Plotly figure: every category's elasticity with its 95% interval, beside the naive one."""
-        import plotly.graph_objects as go
+        """Return a Plotly figure: every category's elasticity with its 95% interval beside the naive one."""
+        from whybuy.campaign.figures import elasticity_figure
 
-        known = [x for x in self.categories if x.elasticity.estimate is not None]
-        known = sorted(known, key=lambda x: x.elasticity.estimate or 0.0)
-        names = [x.category for x in known]
-        half = [(x.elasticity.ci_high or 0.0) - (x.elasticity.estimate or 0.0) for x in known]
-        figure = go.Figure()
-        figure.add_scatter(
-            x=[x.elasticity.estimate for x in known],
-            y=names,
-            error_x={"array": half},
-            mode="markers",
-            name="adjusted, 95% interval",
-        )
-        figure.add_scatter(
-            x=[x.naive for x in known], y=names, mode="markers", marker_symbol="x", name="sales against prices alone"
-        )
-        for at, dash in ((0.0, "solid"), (-1.0, "dot")):
-            figure.add_vline(x=at, line_width=1, line_dash=dash)
-        figure.update_layout(
-            title="What one percent of price changes (left of −1 a lower price brings more money)",
-            xaxis_title="percent of units",
-            template="plotly_white",
-        )
-        return figure
+        return elasticity_figure(self.categories, self.together)
 
 
 def _dearer(elasticity: float) -> str:

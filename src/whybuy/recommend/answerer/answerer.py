@@ -18,7 +18,7 @@ from whybuy.recommend.personal.learn import Known
 from whybuy.recommend.personal.model import Forecast
 from whybuy.recommend.personal.states import tastes
 from whybuy.recommend.policy.inputs import NOBODY
-from whybuy.recommend.reasons import reason
+from whybuy.recommend.reasons import ranked_by, reason
 from whybuy.recommend.tables import check_built, check_k, notes_of
 from whybuy.recommend.terms import Terms
 from whybuy.recommend.wording import Row, Sentence, spoken
@@ -45,6 +45,7 @@ class Answerer:
     people: People
     lifts: store.Opened | None
     reason: Sentence
+    ranked_by: Sentence
 
     @classmethod
     def open(cls, folder: Path) -> "Answerer":
@@ -60,7 +61,7 @@ class Answerer:
         check_built(folder)
         terms = Terms.open(folder)
         lifts = store.load(folder) if store.is_saved(folder) else None
-        return cls(terms, Shop.open(folder), People.open(folder), lifts, reason(terms))
+        return cls(terms, Shop.open(folder), People.open(folder), lifts, reason(terms), ranked_by(terms))
 
     def answer(self, user_id: str, k: int) -> Recommendations:
         """Return the ``k`` items for a user; who has no event gets the answer for anyone unknown, which says so.
@@ -114,6 +115,7 @@ class Answerer:
             lift_high=row["lift_high"],
             p_buy=row["p_buy"],
             basis=self.terms.basis,
+            ranked_by=spoken(self.ranked_by, row),
             reason=spoken(self.reason, row).rstrip(" "),
             propensity=propensity,
         )
