@@ -2,9 +2,11 @@
 
 import pytest
 
-from whybuy.campaign.figures import elasticity_figure, portfolio_figure
+from whybuy.campaign.figures import budget_figure, elasticity_figure, portfolio_figure
+from whybuy.campaign.policy import Policy
 from whybuy.campaign.price import CategoryElasticity
 from whybuy.causal.effects import Estimate
+from whybuy.errors import QuestionError
 
 NOTHING = Estimate(estimand="elasticity")
 
@@ -59,3 +61,21 @@ def test_elasticities_have_lines_at_0_and_minus_1_and_their_mean_below():
 def test_a_log_that_tells_no_category_says_so_instead_of_an_empty_picture():
     figure = elasticity_figure([category("hats", NOTHING, None)], NOTHING)
     assert [note.text for note in figure.layout.annotations][-1] == "No category can be told."
+
+
+def test_a_plan_is_drawn_over_budgets_with_its_band_and_the_one_that_was_asked():
+    curve = [
+        {"budget": 10.0 * k, "gain": 5.0 * k, "gain_low": 2.0 * k, "gain_high": 9.0 * k, "random": k, "likeliest": -k}
+        for k in (1, 2, 3)
+    ]
+    figure = budget_figure({"curve": curve, "unit": "outcome", "budget": 20.0})
+    high, low, likeliest, random, plan = figure.data
+    assert [list(line.y) for line in (low, plan, high)] == [[2, 4, 6], [5, 10, 15], [9, 18, 27]]
+    assert (list(random.y), list(likeliest.y)) == ([1, 2, 3], [-1, -2, -3])
+    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [20.0]
+    assert figure.layout.yaxis.title.text == "people with the outcome added"
+
+
+def test_where_there_is_no_plan_none_is_drawn():
+    with pytest.raises(QuestionError, match="no plan to draw"):
+        Policy(needed="It takes a budget.").plot()

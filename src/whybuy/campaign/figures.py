@@ -1,8 +1,8 @@
-"""Pictures of answers that are told side by side: campaigns under one budget, categories by how they answer to prices.
+"""Pictures of what a budget adds, of campaigns under one budget, and of categories by how they answer to prices.
 
-One row per campaign or category, the number that held-out people (or the adjusted regression) say with its interval in
-blue, and what would be believed without them as an open diamond in orange, so that the distance between the two is
-what the eye sees first.
+The last two have one row per campaign or category, the number that held-out people (or the adjusted regression) say
+with its interval in blue, and what would be believed without them as an open diamond in orange, so that the distance
+between the two is what the eye sees first.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from whybuy.causal.effects import Estimate
 
 _BLUE, _PALE, _ORANGE, _GREEN, _INK, _GRID = "#0072B2", "#9CC9E6", "#E69F00", "#009E73", "#4A525C", "#ECEEF1"
+_BAND = "rgba(0, 114, 178, 0.16)"
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif", "size": 14}
 _ROW, _LOW_ROW, _MANY = 58, 30, 12
 """Height of a row in pixels, of up to so many rows and of more."""
@@ -77,6 +78,43 @@ def portfolio_figure(offers: Sequence[dict[str, Any]], *, unit: str, budget: flo
     figure.update_xaxes(title_text=added, row=1, col=1)
     figure.update_xaxes(title_text="money spent", rangemode="tozero", row=1, col=2)
     figure.update_xaxes(tickformat=",")
+    return figure
+
+
+def budget_figure(numbers: dict[str, Any]) -> go.Figure:
+    """Return what budgets add by the plan, with its 95% band, at random, and to those likeliest to buy.
+
+    Parameters
+    ----------
+    numbers : of a plan, as :meth:`whybuy.campaign.policy.Policy.to_json` gives them
+    """
+    curve = numbers["curve"]
+    budgets = [point["budget"] for point in curve]
+    figure = go.Figure()
+    for edge, fill in (("gain_high", None), ("gain_low", "tonexty")):
+        figure.add_scatter(
+            x=budgets, y=[point[edge] for point in curve], mode="lines", line_width=0, fill=fill,
+            fillcolor=_BAND, showlegend=False, hoverinfo="skip",
+        )  # fmt: skip
+    lines = (
+        ("likeliest", "those likeliest to buy", {"color": _ORANGE, "width": 2, "dash": "dash"}),
+        ("random", "as many at random", {"color": _INK, "width": 2, "dash": "dot"}),
+        ("gain", "the plan, 95% band", {"color": _BLUE, "width": 3}),
+    )
+    for key, name, line in lines:
+        figure.add_scatter(
+            x=budgets, y=[point[key] for point in curve], mode="lines", name=name, line=line,
+            hovertemplate="%{x:,.0f} adds %{y:,.1f}<extra>" + name + "</extra>",
+        )  # fmt: skip
+    added = "money added, costs taken off" if numbers["unit"] == "money" else "people with the outcome added"
+    _title(figure, "What a budget adds, judged on people who taught nothing", height=520)
+    figure.add_hline(y=0, line_width=1.4, line_color=_INK)
+    figure.add_vline(
+        x=numbers["budget"], line_width=1.4, line_color=_GREEN,
+        annotation={"text": "the budget", "font_color": _GREEN, "yanchor": "bottom"}, annotation_position="top",
+    )  # fmt: skip
+    figure.update_xaxes(title_text="budget", rangemode="tozero", tickformat=",", gridcolor=_GRID, zeroline=False)
+    figure.update_yaxes(title_text=added, tickformat=",", gridcolor=_GRID, zeroline=False, automargin=True)
     return figure
 
 
@@ -147,7 +185,12 @@ def _diamond() -> dict[str, Any]:
 
 def _lay_out(figure: go.Figure, n_rows: int, *, title: str) -> None:
     """Give a figure of rows, the first on top, its height, and its title with the legend below it."""
-    height = 200 + (_ROW if n_rows <= _MANY else _LOW_ROW) * max(n_rows, 2)
+    _title(figure, title, height=200 + (_ROW if n_rows <= _MANY else _LOW_ROW) * max(n_rows, 2))
+    figure.update_xaxes(gridcolor=_GRID, zeroline=False, title_font_size=13)
+    figure.update_yaxes(automargin=True, showgrid=False, ticksuffix="  ", type="category", range=[n_rows - 0.4, -0.6])
+
+
+def _title(figure: go.Figure, title: str, *, height: int) -> None:
     figure.update_layout(
         template="plotly_white",
         font={**_FONT, "color": _INK},
@@ -159,5 +202,3 @@ def _lay_out(figure: go.Figure, n_rows: int, *, title: str) -> None:
             "yref": "container", "font": {"size": 13},
         },
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False, title_font_size=13)
-    figure.update_yaxes(automargin=True, showgrid=False, ticksuffix="  ", type="category", range=[n_rows - 0.4, -0.6])

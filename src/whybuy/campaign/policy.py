@@ -18,7 +18,7 @@ from whybuy.campaign.rule import not_described, rule_words
 from whybuy.campaign.sending import EVERYBODY, PLAN, RANDOM, Choice, Sent, send
 from whybuy.campaign.terms import Terms, terms_of
 from whybuy.causal.effects import Estimate
-from whybuy.errors import ArraysError
+from whybuy.errors import ArraysError, QuestionError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -61,21 +61,15 @@ class Policy:
 
     def plot(self) -> "Figure":
         """Return a Plotly figure: what budgets add by the plan, with its band, and by other ways of choosing."""
-        import plotly.graph_objects as go
+        from whybuy.campaign.figures import budget_figure
 
-        figure = go.Figure()
-        numbers = self.numbers or {"curve": []}
-        curve = pd.DataFrame(
-            numbers["curve"], columns=["budget", "gain", "gain_low", "gain_high", "random", "likeliest"]
-        )
-        for edge, fill in (("gain_high", None), ("gain_low", "tonexty")):
-            figure.add_scatter(
-                x=curve["budget"], y=curve[edge], mode="lines", line_width=0, fill=fill, showlegend=False
+        if self.numbers is None:
+            raise QuestionError.of(
+                found=f"There is no plan to draw. {self.summary()}",
+                needed="a plan of whom to send to",
+                do="Bring what is lacking",
             )
-        for column, name in (("gain", "the plan"), ("random", "at random"), ("likeliest", "likeliest to buy")):
-            figure.add_scatter(x=curve["budget"], y=curve[column], mode="lines", name=name)
-        figure.update_layout(template="plotly_white", xaxis_title="budget", yaxis_title="added in all")
-        return figure
+        return budget_figure(self.numbers)
 
 
 NO_POLICY = Policy()
