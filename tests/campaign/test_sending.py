@@ -44,6 +44,23 @@ def test_who_judges_taught_nothing_and_everybody_now_is_planned_for(tmp_path):
     assert choices[PLAN].gain.estimate > choices[RANDOM].gain.estimate
 
 
+def test_a_plan_changes_nothing_of_what_is_told_of_the_campaigns_people(tmp_path):
+    """Everybody now has columns that the campaign's people, all sent it on one day, do not differ in."""
+    log, settings = (
+        write_shop(tmp_path, moved_events(np.random.default_rng(6), n_users=400), users=tiers(400)),
+        config(),
+    )
+    observed = Observed.of(log, settings, 7 * 86_400_000)
+    design = design_of(read_assignments(log).of("spring"), settings, "spring")
+    window, cohort = Window(parse_behavior("purchase:*"), observed.horizon_ms), arms_cohort(design, observed)
+    alone, planned_for = (
+        Reader(log, window, observed, is_for_sending=sends).people(design, cohort) for sends in (False, True)
+    )
+    assert alone.names == planned_for.names
+    assert np.array_equal(alone.X, planned_for.X)
+    assert planned_for.now.shape == (400, len(alone.names))
+
+
 def test_people_who_cannot_be_told_apart_are_drawn_at_random():
     plan = planned(np.ones((1_000, 1)), _offers(), 100.0)
     assert plan.sent.tolist() == [100]

@@ -355,11 +355,20 @@ def test_what_is_told_beside_the_effect(ask, letters):
     assert "days 7-14" in out
 
 
-@pytest.mark.parametrize("words", [("campaign", "spring", "--budget", "5"), ("recommend", "--all")])
-def test_a_file_named_like_another_format_is_refused_at_once(call, shop, words):
-    answer = call(*words, "--output", "list.csv")
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("campaign", "spring", "--budget", "5", "--output", "list.csv"), "list.parquet"),
+        (("campaign", "spring", "--budget", "5", "--picture", "plan.png"), "plan.html"),
+        (("recommend", "--all", "--output", "list.docx"), "list.parquet"),
+        (("profile", "--output", "list"), "list.parquet"),
+        (("prices", "--picture", "prices.svg"), "prices.html"),
+    ],
+)
+def test_a_file_named_like_another_format_is_refused_at_once(call, shop, words, name):
+    answer = call(*words)
     assert answer.code == 2
-    assert "Name it list.parquet" in answer.err
+    assert f"Name it {name}" in answer.err
 
 
 def test_the_list_says_where_one_campaign_by_itself_may_say_more(call, shop, stages, letters, monkeypatch):

@@ -257,7 +257,8 @@ def _clock(at_ms: npt.NDArray[np.int64]) -> tuple[Floats, list[str], str]:
     day = 2 * np.pi * (at_ms % _DAY_MS) / _DAY_MS
     week = 2 * np.pi * (at_ms % (7 * _DAY_MS)) / (7 * _DAY_MS)
     date = at_ms / _DAY_MS
-    block = np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week), date - date.mean()], axis=1)
+    since = date - date.min(initial=np.inf)
+    block = np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week), since], axis=1)
     return block.astype(np.float32), ["sin day", "cos day", "sin week", "cos week", "date"], "clock"
 
 

@@ -91,9 +91,10 @@ class Reader:
         if not self.is_for_sending:
             everybody = everybody.iloc[:0]
         rows = pd.concat([cohort.rows[[c.USER, c.TIME_MS]], everybody], ignore_index=True)
-        history = self._with_forecasts(history_of(self.log, rows, self.window, report=self.report), rows)
+        history = history_of(self.log, rows, self.window, report=self.report)
         then = np.arange(len(rows)) < len(cohort.rows)
-        at, now = history.keep(then), history.keep(~then)
+        at, now = _told_of_both(history.keep(then), history.keep(~then))
+        at, now = self._with_forecasts(at, now, rows[then], rows[~then])
         if design.kind == "targeted":
             cohort, at = replace(cohort, rows=cohort.keep(at.active)), at.keep(at.active)
         arms = (NOTHING, *_arms(design))
@@ -104,26 +105,46 @@ class Reader:
             arms=arms,
             shares=_shares(design, cohort.rows, arms) if design.kind == "randomized" else None,
             X=at.X,
-            names=history.names,
-            groups=history.groups,
+            names=at.names,
+            groups=at.groups,
             outcome=at.outcome,
             revenue=revenue,
-            now=_at_the_usual_clock(now.X, at.X, history.groups),
+            now=_at_the_usual_clock(now.X, at.X, at.groups),
             now_ids=everybody[c.USER].to_numpy(object),
             notes=cohort.notes,
         )
 
-    def _with_forecasts(self, history: History, rows: pd.DataFrame) -> History:
+    def _with_forecasts(
+        self, at: History, now: History, at_rows: pd.DataFrame, now_rows: pd.DataFrame
+    ) -> tuple[History, History]:
+        """Return both histories with forecasts; what fills a gap of the campaign's people must not come from now."""
         if self.forecaster is None:
-            return history
-        found = self.forecaster.at(rows, self.window.horizon_ms, report=self.report)
+            return at, now
+        found = self.forecaster.at(at_rows, self.window.horizon_ms, report=self.report)
+        later = np.empty((len(now_rows), found.shape[1]), np.float32)
+        if later.size:
+            later[:] = self.forecaster.at(now_rows, self.window.horizon_ms, report=self.report)
         names = self.forecaster.names[: found.shape[1]]
-        return replace(
-            history,
-            X=np.concatenate([history.X, found], axis=1),
-            names=[*history.names, *names],
-            groups=[*history.groups, *[FORECAST] * len(names)],
-        )
+        return _beside(at, found, names), _beside(now, later, names)
+
+
+def _told_of_both(at: History, now: History) -> tuple[History, History]:
+    """Return both with the columns that differ among the campaign's people: they teach the same with a plan."""
+    differ = np.flatnonzero(np.ptp(at.X, axis=0) > 0) if len(at.X) else np.arange(0)
+    names, groups = ([kind[j] for j in differ] for kind in (at.names, at.groups))
+    return (
+        replace(at, X=at.X[:, differ], names=names, groups=groups),
+        replace(now, X=now.X[:, differ], names=names, groups=groups),
+    )
+
+
+def _beside(history: History, forecasts: Floats, names: list[str]) -> History:
+    return replace(
+        history,
+        X=np.concatenate([history.X, forecasts], axis=1),
+        names=[*history.names, *names],
+        groups=[*history.groups, *[FORECAST] * len(names)],
+    )
 
 
 def everybody_now(log: EventLog, observed: Observed) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from whybuy.cli.evaluation import show_evaluation
-from whybuy.cli.session import Session, command, require_parquet, write_output
+from whybuy.cli.session import Session, command, require_names, write_output
 from whybuy.columns import USER
 from whybuy.errors import QuestionError
 from whybuy.pipeline import Pipeline
@@ -38,7 +38,7 @@ def recommend(  # noqa: PLR0913 - the options of the program
     ] = False,
 ) -> None:
     """Recommend the items whose showing adds most purchases, for one user, some or all."""
-    require_parquet(output)
+    require_names(output=output)
     if evaluate:
         if all_ or any(option is not None for option in (user, users, k, output)):
             raise QuestionError.of(
@@ -122,6 +122,7 @@ def profile(
     from whybuy.profile import profile_of, profile_summary
     from whybuy.profile.store import PROFILES
 
+    require_names(output=output)
     with session.pipeline() as pipeline:
         pipeline.run("profile")
         folder = pipeline.folder("profile")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whybuy.cli.campaign_parts import show_parts
-from whybuy.cli.session import Session, command, require_parquet, write_output
+from whybuy.cli.session import Session, command, require_names, write_output
 from whybuy.cli.tables import NOTHING, Column, number, show_table
 from whybuy.errors import QuestionError
 from whybuy.pipeline import CAMPAIGNS, Pipeline
@@ -65,7 +65,7 @@ def campaign(  # noqa: PLR0913 - the options of the program
     from whybuy.campaign.asked import Asked
     from whybuy.campaign.question import require_question, require_words
 
-    require_parquet(output)
+    require_names(output=output, picture=picture)
     asked = Asked(budget=budget, cost=cost, value=value)
     require_words(outcome, horizon)
     if campaign_id is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whybuy.cli.session import Session, command, write_output
+from whybuy.cli.session import Session, command, require_names, write_output
 from whybuy.cli.tables import Column, number, show_table
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def prices(
     """Say by how many percent what is bought changes with one percent of price, category by category."""
     from whybuy.campaign.price import price_elasticity_of_log
 
+    require_names(output=output, picture=picture)
     with session.pipeline() as pipeline:
         pipeline.run("events")
         found = price_elasticity_of_log(pipeline.log, pipeline.config, period=period)

@@ -130,17 +130,16 @@ def require_times(config: Config, *, within: str = "a horizon") -> None:
         )
 
 
-_OTHER_FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".gz")
-
-
-def require_parquet(output: Path | None) -> None:
-    """Refuse an --output that is named like a file of another format: what is written is Parquet."""
-    if output is not None and output.suffix.lower() in _OTHER_FORMATS:
-        raise QuestionError.of(
-            found=f"--output {output}",
-            needed="a name that ends in .parquet, which is what is written",
-            do=f"Name it {output.with_suffix('.parquet').name}; pandas makes any other format of it",
-        )
+def require_names(*, output: Path | None = None, picture: Path | None = None) -> None:
+    """Refuse files that are named like another format than what is written: Parquet for a table, HTML for a figure."""
+    for option, path, ending in (("--output", output, ".parquet"), ("--picture", picture, ".html")):
+        if path is not None and path.suffix.lower() != ending:
+            other = "; pandas makes any other format of it" if option == "--output" else ""
+            raise QuestionError.of(
+                found=f"{option} {path}",
+                needed=f"a name that ends in {ending}, which is what is written",
+                do=f"Name it {path.with_suffix(ending).name}{other}",
+            )
 
 
 def write_output(path: Path, write: Callable[[Path], None]) -> None:

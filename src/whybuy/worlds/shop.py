@@ -167,8 +167,9 @@ def _user_ids(number: Ints) -> list[str]:
     return [f"u{k + 1:05d}" for k in number]
 
 
-def write_shop(shop: Shop, folder: Path, config: str) -> Path:
+def write_shop(shop: Shop, folder: str | Path, config: str) -> Path:
     """Write the shop's three tables and its ``whybuy.toml`` into ``folder``; return the config's path."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for frame, name in ((shop.events, "events"), (shop.items, "items"), (shop.users, "users")):
         part = folder / f".{name}.parquet.part"

@@ -151,7 +151,7 @@ def test_no_budget_sends_nothing():
 
 def test_a_budget_below_every_cost_and_offers_that_only_harm():
     assert "the budget pays for no offer" in spend(np.ones((3, 1)), Offers(cost=[2.5]), 2).summary()
-    assert "no offer adds anything" in spend(-np.ones((3, 1)), Offers(cost=[2]), 2).summary()
+    assert "no offer is foretold to add more than it costs" in spend(-np.ones((3, 1)), Offers(cost=[2]), 2).summary()
 
 
 def test_the_values_are_left_as_they_were():

@@ -90,7 +90,8 @@ class BudgetPlan:
             return ("The budget is 0, so nobody is sent anything.",)
         if not self.sent.any():
             is_short = self.marginal_return is None or self.bound > 0
-            lacking = "the budget pays for no offer" if is_short else "no offer adds anything to anybody"
+            worthless = "no offer is foretold to add more than it costs to anybody"
+            lacking = "the budget pays for no offer" if is_short else worthless
             return (f"Nobody is sent anything: {lacking}.",)
         if self.marginal_return == 0 and self.left_over > 0:
             return (

@@ -120,7 +120,7 @@ def _rows(action: str, user: Ints, ts_ms: Ints, item: Ints) -> pd.DataFrame:
     return pd.DataFrame({c.USER: user, c.TIME: ts_ms, c.ACTION: action, c.ITEM: item})
 
 
-def write_log(log: ShowcaseLog, folder: Path) -> Path:
+def write_log(log: ShowcaseLog, folder: str | Path) -> Path:
     """Write the shop's tables and a ``whybuy.toml`` into ``folder``; return the config's path."""
     equations = log.start.equations
     headline = f"The {equations.name} showcase of whybuy, {equations.about}: a log with impressions and known lifts."
