@@ -114,9 +114,10 @@ class Remembering:
 
     def at(self, rows: pd.DataFrame, horizon_ms: int, *, report: Report = quiet) -> Floats:
         """Return the same as the forecaster's ``at``."""
-        if not _keys(rows, horizon_ms).isin(self._rows).all():
+        keys = _keys(rows, horizon_ms)
+        if not keys.isin(self._rows).all():
             self._learn(rows, horizon_ms, report)
-        return _filled(self._logits[self._rows.get_indexer(_keys(rows, horizon_ms))])
+        return _filled(self._logits[self._rows.get_indexer(keys)])
 
     def _learn(self, rows: pd.DataFrame, horizon_ms: int, report: Report) -> None:
         both = pd.concat([rows[[c.USER, c.TIME_MS]], self._later], ignore_index=True)

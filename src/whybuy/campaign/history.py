@@ -84,6 +84,15 @@ class History:
             revenue=None if self.revenue is None else self.revenue[rows],
         )
 
+    def varying(self) -> npt.NDArray[np.int64]:
+        """Return the columns in which these rows differ."""
+        return np.flatnonzero(np.ptp(self.X, axis=0) > 0) if len(self.X) else np.arange(0)
+
+    def columns(self, which: npt.NDArray[np.int64]) -> "History":
+        """Return the history with some of the covariates."""
+        names, groups = ([kind[j] for j in which] for kind in (self.names, self.groups))
+        return replace(self, X=self.X[:, which], names=names, groups=groups)
+
     def by_group(self) -> dict[str, list[int]]:
         """Return group -> its columns."""
         found: dict[str, list[int]] = {}
@@ -128,16 +137,16 @@ def history_of(
     X = np.concatenate([np.concatenate(blocks)[order], *(block for block, _, _ in extra)], axis=1)
     names = [covariate.name for covariate in covariates] + [name for _, labels, _ in extra for name in labels]
     groups = [covariate.group for covariate in covariates] + [group for _, labels, group in extra for _ in labels]
-    varies = np.flatnonzero(np.ptp(X, axis=0) > 0) if len(X) else np.arange(0)
-    return History(
+    history = History(
         outcome=found["outcome"].to_numpy(bool)[order],
         outcome_before=found["outcome_before"].to_numpy(bool)[order],
         active=found["active"].to_numpy(bool)[order],
-        X=X[:, varies],
-        names=[names[i] for i in varies],
-        groups=[groups[i] for i in varies],
+        X=X,
+        names=names,
+        groups=groups,
         revenue=_revenue(found, order),
     )
+    return history.columns(history.varying())
 
 
 def _revenue(found: pd.DataFrame, order: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:

@@ -93,8 +93,9 @@ class Reader:
         rows = pd.concat([cohort.rows[[c.USER, c.TIME_MS]], everybody], ignore_index=True)
         history = history_of(self.log, rows, self.window, report=self.report)
         then = np.arange(len(rows)) < len(cohort.rows)
-        at, now = _told_of_both(history.keep(then), history.keep(~then))
-        at, now = self._with_forecasts(at, now, rows[then], rows[~then])
+        # What the campaign's people do not differ in teaches nothing, with a plan for people now or without.
+        history = history.columns(history.keep(then).varying())
+        at, now = self._with_forecasts(history.keep(then), history.keep(~then), rows[then], rows[~then])
         if design.kind == "targeted":
             cohort, at = replace(cohort, rows=cohort.keep(at.active)), at.keep(at.active)
         arms = (NOTHING, *_arms(design))
@@ -126,16 +127,6 @@ class Reader:
             later[:] = self.forecaster.at(now_rows, self.window.horizon_ms, report=self.report)
         names = self.forecaster.names[: found.shape[1]]
         return _beside(at, found, names), _beside(now, later, names)
-
-
-def _told_of_both(at: History, now: History) -> tuple[History, History]:
-    """Return both with the columns that differ among the campaign's people: they teach the same with a plan."""
-    differ = np.flatnonzero(np.ptp(at.X, axis=0) > 0) if len(at.X) else np.arange(0)
-    names, groups = ([kind[j] for j in differ] for kind in (at.names, at.groups))
-    return (
-        replace(at, X=at.X[:, differ], names=names, groups=groups),
-        replace(now, X=now.X[:, differ], names=names, groups=groups),
-    )
 
 
 def _beside(history: History, forecasts: Floats, names: list[str]) -> History:

@@ -15,7 +15,7 @@ from whybuy.campaign.by_person import UNCONFOUNDED, ByPerson
 from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import NOTHING, People
 from whybuy.campaign.rule import not_described, rule_words
-from whybuy.campaign.sending import EVERYBODY, PLAN, RANDOM, Choice, Sent, send
+from whybuy.campaign.sending import EVERYBODY, PLAN, PROMISED, RANDOM, Choice, Sent, send
 from whybuy.campaign.terms import Terms, terms_of
 from whybuy.causal.effects import Estimate
 from whybuy.errors import ArraysError, QuestionError
@@ -186,8 +186,7 @@ def _decision(campaign: str, people: People, sent: Sent, terms: Terms, kind: Kin
         f"{_total(gain, m)} {unit} over sending nothing{at_random}."
     )
     lines.append(
-        f"The plan itself promises {plan.value:+,.1f}: a sum of forecasts for everybody now, too low where they are "
-        "drawn together and too high where luck picked the highest; trust the people who taught nothing, whose "
+        f"The plan itself promises {plan.value:+,.1f}: a sum of {PROMISED}; trust the people who taught nothing, whose "
         "outcomes no forecast has seen."
     )
     if not is_told:

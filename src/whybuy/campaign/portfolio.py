@@ -22,7 +22,7 @@ from whybuy.campaign.history import Window
 from whybuy.campaign.inquiry import Inquiry
 from whybuy.campaign.people import People
 from whybuy.campaign.question import DEFAULT_OUTCOME, require_offers
-from whybuy.campaign.sending import Foretelling, Judges, foretelling, judges_of, mean_of
+from whybuy.campaign.sending import PROMISED, Foretelling, Judges, foretelling, judges_of, mean_of
 from whybuy.campaign.study import Study, study_of
 from whybuy.campaign.terms import Terms, terms_of
 from whybuy.causal.clusters import Float64
@@ -142,10 +142,7 @@ class Portfolio:
                 f"[{row['found_low']:+,.1f}, {row['found_high']:+,.1f}] {unit} for the {row['send']:,} messages."
             )
         if told:
-            yield (
-                "Trust what they say, whose outcomes no forecast has seen: the plan's own sum is of forecasts for "
-                "everybody now, too low where they are drawn together and too high where luck picked the highest."
-            )
+            yield (f"Trust what they say, whose outcomes no forecast has seen: the plan's own sum is of {PROMISED}.")
         if self.curve is not None and self.plan.marginal_return:
             offer, share = max(self.curve.next_unit(self.plan.budget).items(), key=lambda pair: pair[1])
             yield f"Most of the next unit of money goes to {offer} ({100 * share:.0f}%)."

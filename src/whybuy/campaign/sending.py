@@ -34,6 +34,11 @@ from whybuy.causal.effects import Estimate
 from whybuy.progress import Report, quiet
 
 PLAN, EVERYBODY, NOBODY, RANDOM, RESPONSE = "plan", "everybody", "nobody", "at random", "likeliest to buy"
+PROMISED = (
+    "forecasts for everybody now, too low where they are drawn together and too high where luck picked the highest"
+)
+"""What the value of a plan is a sum of."""
+
 _N_BUDGETS = 20
 _N_BEFORE = 3
 _N_STEPS = _N_BEFORE + _N_BUDGETS + 1
